@@ -1,0 +1,1 @@
+"""Plan + Scene -> Control."""

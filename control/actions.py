@@ -1,0 +1,69 @@
+"""The policy's two numbers in [-1, 1] -> wheel angle and acceleration, and the network that makes them.
+
+The first is a share of the curvature that the car may drive at its speed (lateral acceleration LATERAL_MPS2, at most
+CURVATURE_1PM), so that one unit means the same discomfort at any speed. The second is acceleration, ACCEL_MPS2 ahead and
+BRAKE_MPS2 back.
+"""
+
+from __future__ import annotations
+
+import torch
+import warp as wp
+from torch import Tensor, nn
+
+wp.set_module_options({"enable_backward": False})
+
+CURVATURE_1PM = wp.constant(0.20)  # a circle of 5 m radius
+LATERAL_MPS2 = wp.constant(4.0)
+ACCEL_MPS2 = wp.constant(2.5)
+BRAKE_MPS2 = wp.constant(6.0)
+
+
+@wp.func
+def wheel_angle_of(action: float, speed_mps: float, wheelbase_m: float) -> float:
+    v = wp.max(speed_mps, 1.0)
+    curvature = wp.clamp(action, -1.0, 1.0) * wp.min(CURVATURE_1PM, LATERAL_MPS2 / (v * v))
+    return wp.atan(wheelbase_m * curvature)
+
+
+@wp.func
+def accel_of(action: float) -> float:
+    a = wp.clamp(action, -1.0, 1.0)
+    return wp.where(a > 0.0, ACCEL_MPS2 * a, BRAKE_MPS2 * a)
+
+
+@wp.kernel(enable_backward=False)
+def control_kernel(
+    action: wp.array2d(dtype=wp.float32),
+    speed_mps: wp.array(dtype=wp.float32),
+    wheelbase_m: float,
+    control: wp.array2d(dtype=wp.float32),
+):
+    """[W, 2] actions -> [W, 2] wheel angle in rad, acceleration in m/s2."""
+    w = wp.tid()
+    control[w, 0] = wheel_angle_of(action[w, 0], speed_mps[w], wheelbase_m)
+    control[w, 1] = accel_of(action[w, 1])
+
+
+class PolicyNet(nn.Module):
+    """Features -> Beta parameters (alpha, beta > 1, so one mode) of each action on [0, 1]; the drive acts by the mean."""
+
+    def __init__(self, features: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        widths = (features, *hidden)
+        layers: list[nn.Module] = []
+        for a, b in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(a, b), nn.Tanh()]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(hidden[-1], 4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F) -> (N, 2) mean action in [-1, 1]."""
+        alpha, beta = beta_parameters(self.head(self.body(features)))
+        return 2.0 * alpha / (alpha + beta) - 1.0
+
+
+def beta_parameters(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 4) raw numbers -> alpha and beta, (N, 2) each, above 1."""
+    positive = torch.nn.functional.softplus(raw) + 1.0
+    return positive[:, :2], positive[:, 2:]

@@ -1,0 +1,1 @@
+"""Training the policy with stable-baselines3."""

@@ -1,0 +1,82 @@
+"""Camera frames, ranges and motion -> Scene: the order of the parts on one page.
+
+    network: pictures -> boxes, segmentation          lidar: sweep -> kerbs and markings, clusters
+    localizer: inertial, wheels, satellites, kerbs and markings against the map -> ego
+    lights: map + ego -> crops -> states               fusion: boxes + clusters + radar -> observations -> tracker -> tracks
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.optimization import fuse
+
+from perception import lidar, lights, network
+from perception.detector import decode
+from perception.fusion import Fusion
+from perception.lights import LightNet, Lights
+from perception.localizer import Localizer
+from perception.network import SEMANTIC_OF_CLASS, Network, Outputs, load_network
+from perception.tracker import Tracker
+from stack.frames import Pose
+from stack.lanegraph import LaneGraph, Route
+from stack.messages import CameraImage, Detections, Rig, Scene, SensorFrame
+
+
+def start_pose(graph: LaneGraph, route: Route) -> Pose:
+    """Where the drive is said to begin: the route's start."""
+    lane = int(route.lanes[0])
+    k = int(graph.lane_start[lane]) + round(route.start_s_m / float(graph.lane_step_m[lane]))
+    k = min(k, int(graph.lane_start[lane] + graph.lane_count[lane]) - 1)
+    along = route.start_s_m - (k - int(graph.lane_start[lane])) * float(graph.lane_step_m[lane])
+    yaw = float(graph.yaw_rad[k])
+    x, y = float(graph.x_m[k]) + along * math.cos(yaw), float(graph.y_m[k]) + along * math.sin(yaw)
+    return Pose(x, y, float(graph.z_m[k]), yaw, float(graph.pitch_rad[k]))
+
+
+class Perception:
+    """The default perception: learned boxes, masks and light states, filtered positions. One for each drive."""
+
+    def __init__(
+        self,
+        graph: LaneGraph,
+        route: Route,
+        rig: Rig,
+        device: str = "cpu",
+        blind: bool = False,
+        weights: Path = network.WEIGHTS,
+        light_weights: Path = lights.WEIGHTS,
+    ) -> None:
+        """`blind` shows the network black pictures: the ablation that says what the cameras are worth."""
+        self.device, self.blind = device, blind
+        self.network = fuse(load_network(Network(), weights)).to(device).to(memory_format=torch.channels_last)
+        self.lights = Lights(graph, load_network(LightNet(), light_weights).to(device))
+        self.localizer = Localizer(graph, start_pose(graph, route))
+        self.turn, self.fusion, self.tracker = lidar.Turn(), Fusion(graph, rig), Tracker()
+
+    def __call__(self, frame: SensorFrame) -> Scene:
+        if self.blind:
+            frame = replace(frame, cameras=tuple(replace(c, rgb=torch.zeros_like(c.rgb)) for c in frame.cameras))
+        detections, semantic = self.see(frame.cameras)
+        swept = lidar.scan(frame.lidar)
+        ego = self.localizer(frame, [lidar.edges(swept)])
+        signal_state, signal_confidence = self.lights(frame.cameras, ego)
+        clusters = self.turn(swept, frame.time_s, ego.speed_mps, ego.yaw_rate_radps)
+        seen = self.fusion(clusters, frame.cameras, detections, frame.radar, ego, frame.time_s)
+        tracks = self.tracker(seen, frame.time_s)
+        return Scene(
+            frame.tick, frame.time_s, ego, tracks, signal_state, signal_confidence, tuple(detections), tuple(semantic)
+        )
+
+    @torch.inference_mode()
+    def see(self, cameras: tuple[CameraImage, ...]) -> tuple[list[Detections], list[Tensor]]:
+        """Boxes of each picture, and its segmentation as CARLA ids at a quarter of its size."""
+        batch = torch.stack([camera.rgb for camera in cameras]).to(self.device)
+        out = Outputs(*self.network(batch))
+        masks = SEMANTIC_OF_CLASS.to(self.device)[out.classes.argmax(dim=1)]
+        return decode(out, [float(c.intrinsics[0, 0]) for c in cameras]), list(masks)
+

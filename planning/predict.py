@@ -1,0 +1,109 @@
+"""Where each road user may be over the next seconds: straight or turning on, and along each lane that it could follow.
+
+The free hypothesis keeps speed and turn rate (the latter fading). A vehicle that is near a lane and aligned with it gets one more
+for each way through the lane graph that it can reach, at constant speed, its offset from the centre line fading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stack.frames import F64, wrap
+from stack.labels import Kind
+from stack.lanegraph import LaneGraph
+from stack.messages import I32, Actors
+
+STEP_S = 0.25
+HORIZON_S = 4.0
+TIMES_S: F64 = np.arange(int(HORIZON_S / STEP_S) + 1) * STEP_S
+TURN_FADE_S = 1.5  # a turn does not go on for ever
+LANE_OFFSET_M = 1.8  # nearer than this to a centre line, a vehicle may be following it
+LANE_HEADING_RAD = 0.7
+OFFSET_FADE_S = 2.0
+WAYS = 3  # through the lane graph, for each road user
+FREE_WEIGHT = 0.3  # of the free hypothesis, where there are lanes to follow
+FOLLOWS_LANES = (Kind.CAR, Kind.TRUCK, Kind.CYCLIST)
+SLOW_MPS = 0.5  # what is slower than this is taken to stand
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """H hypotheses at TIMES_S from now; the weights of one track's hypotheses add up to 1."""
+
+    track: I32  # (H,) row of the scene's tracks
+    weight: F64  # (H,)
+    xy_m: F64  # (H, T, 2) box centre
+    yaw_rad: F64  # (H, T)
+
+
+def predict(tracks: Actors, graph: LaneGraph) -> Predictions:
+    """Hypotheses for all tracks of a scene; world frame."""
+    xy, yaw = free_motion(tracks)
+    rows, weights = [np.arange(len(tracks))], [np.ones(len(tracks))]
+    places, headings = [xy], [yaw]
+    speed = np.hypot(tracks.velocity_mps[:, 0], tracks.velocity_mps[:, 1])
+    movers = np.flatnonzero(np.isin(tracks.kind, FOLLOWS_LANES) & (speed > SLOW_MPS))
+    lanes = graph.nearest_lanes(tracks.xyz_m[movers, :2], tracks.yaw_rad[movers])
+    for row, lane, s, side, heading in zip(movers, *lanes, strict=True):
+        if abs(side) > LANE_OFFSET_M or abs(heading) > LANE_HEADING_RAD:
+            continue
+        ways = ways_ahead(graph, int(lane), float(s) + float(speed[row]) * HORIZON_S)
+        along = s + speed[row] * TIMES_S
+        weights[0][row] = FREE_WEIGHT
+        for way in ways:
+            xy, yaw = along_way(graph, way, along, side * np.exp(-TIMES_S / OFFSET_FADE_S))
+            rows.append(np.array([row]))
+            weights.append(np.array([(1.0 - FREE_WEIGHT) / len(ways)]))
+            places.append(xy[None])
+            headings.append(yaw[None])
+    return Predictions(
+        np.concatenate(rows).astype(np.int32), np.concatenate(weights), np.concatenate(places), np.concatenate(headings)
+    )
+
+
+def free_motion(tracks: Actors) -> tuple[F64, F64]:
+    """(N, T, 2) places and (N, T) yaws at constant speed and fading turn rate."""
+    vx, vy = tracks.velocity_mps[:, :1], tracks.velocity_mps[:, 1:]
+    turn = tracks.yaw_rate_radps[:, None] * TURN_FADE_S * (1.0 - np.exp(-TIMES_S / TURN_FADE_S))
+    middle = 0.5 * (turn[:, 1:] + turn[:, :-1])
+    cos, sin = np.cos(middle), np.sin(middle)
+    steps = np.stack([vx * cos - vy * sin, vx * sin + vy * cos], axis=-1) * STEP_S
+    moved = np.concatenate([np.zeros((len(tracks), 1, 2)), np.cumsum(steps, axis=1)], axis=1)
+    return tracks.xyz_m[:, None, :2] + moved, wrap(tracks.yaw_rad[:, None] + turn)
+
+
+def ways_ahead(graph: LaneGraph, lane: int, until_m: float) -> list[list[int]]:
+    """Up to WAYS lists of successive lanes that begin with `lane` and are at least `until_m` long, where the map goes on."""
+    done: list[list[int]] = []
+    pending = [([lane], float(graph.lane_length_m[lane]))]
+    while pending and len(done) < WAYS:
+        way, length = pending.pop(0)
+        following = graph.successors(way[-1]) if length < until_m and len(way) < 12 else []
+        if len(following) == 0:
+            done.append(way)
+        pending += [([*way, int(n)], length + float(graph.lane_length_m[n])) for n in following]
+    return done
+
+
+def along_way(graph: LaneGraph, way: list[int], s_m: F64, side_m: F64) -> tuple[F64, F64]:
+    """(T, 2) places and (T,) yaws at distances along successive lanes, `side_m` to the left of the centre line."""
+    rows = np.concatenate([np.arange(graph.lane_count[n]) + graph.lane_start[n] for n in way])
+    first = np.cumsum([0.0, *graph.lane_length_m[way[:-1]]])
+    at = np.concatenate([f + np.arange(graph.lane_count[n]) * graph.lane_step_m[n] for f, n in zip(first, way, strict=True)])
+    yaws = np.unwrap(graph.yaw_rad[rows])
+    yaw = np.interp(s_m, at, yaws)
+    beyond = np.maximum(s_m - at[-1], 0.0)
+    x = np.interp(s_m, at, graph.x_m[rows]) + beyond * np.cos(yaw) - side_m * np.sin(yaw)
+    y = np.interp(s_m, at, graph.y_m[rows]) + beyond * np.sin(yaw) + side_m * np.cos(yaw)
+    return np.stack([x, y], axis=-1), wrap(yaw)
+
+
+def boxes_at(predictions: Predictions, times_s: NDArray[np.floating]) -> tuple[F64, F64]:
+    """(H, len(times_s), 2) places and (H, len(times_s)) yaws, interpolated; yaws of the nearest step."""
+    f = np.clip(times_s / STEP_S, 0.0, len(TIMES_S) - 1.001)
+    k, t = f.astype(int), f % 1.0
+    xy = predictions.xy_m[:, k] * (1.0 - t)[:, None] + predictions.xy_m[:, k + 1] * t[:, None]
+    return xy, predictions.yaw_rad[:, np.round(f).astype(int)]

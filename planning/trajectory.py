@@ -1,0 +1,235 @@
+"""The trajectory: the best of a Frenet lattice of candidates along the Reference, and an emergency stop.
+
+Werling et al. 2010: longitudinal motion from the present speed and acceleration to an end speed (a cubic in speed) or to a stop
+at a given place (a quintic in distance), lateral motion a quintic to an end offset, here over distance, as they propose for low
+speeds, so that one form serves all speeds. To these comes the Reference's own speed profile, driven within limits of
+acceleration. All candidates are weighed in one batch: collision with predicted boxes, limits, comfort, deviation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planning.predict import Predictions, boxes_at
+from stack.frames import F64, wrap
+from stack.messages import Actors, Ego, Reference, Trajectory
+from stack.vehicle import VehicleParams
+
+DT_S = 0.2
+TIMES_S: F64 = np.arange(21) * DT_S  # to 4 s
+ENDS_S = (2.0, 3.0, 4.0)
+SPEED_SHARES = (1.0, 0.8, 0.5, 0.2, 0.0)  # of the Reference's speed at the end
+STOP_STRETCH = (0.8, 1.0, 1.3)  # of the time that even braking takes
+OFFSETS_M = (0.0, -0.45, 0.45, -0.9, 0.9)
+ACCEL_MAX_MPS2, BRAKE_MAX_MPS2 = 2.5, 6.5
+LATERAL_MAX_MPS2 = 4.0
+EMERGENCY_MPS2 = 7.0
+EMERGENCY_RISE_S = 0.2  # until the brakes bite
+SIDE_M, AHEAD_M = 0.15, 0.6  # room kept round the ego
+NEAR_M = 70.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the terms of the cost."""
+
+    jerk: float = 0.02
+    accel: float = 0.05
+    lateral_accel: float = 0.05
+    offset: float = 1.0
+    speed: float = 1.0
+    overspeed: float = 4.0
+    overrun: float = 20.0  # per metre past the stop point
+    collision: float = 1.0e4
+    limits: float = 1.0e3
+
+
+def plan_trajectory(
+    reference: Reference, ego: Ego, tracks: Actors, predictions: Predictions, params: VehicleParams, weights: Weights = Weights()
+) -> tuple[Trajectory, Trajectory]:
+    """The best trajectory and the emergency stop. If every candidate hits something, the best is the emergency stop."""
+    speeds = speed_candidates(reference, ego)  # (M, T)
+    m, k = len(speeds), len(OFFSETS_M)
+    v = np.repeat(speeds, k, axis=0)
+    s = travelled(v)
+    d, slope = lateral_candidates(reference, ego, s, np.tile(OFFSETS_M, m))
+    states = to_world(reference, s, d, slope, v)
+    cost, hits = weigh(reference, states, s, d, v, params, weights), collisions(states, ego, tracks, predictions, params)
+    cost = cost + weights.collision * hits
+    emergency = emergency_stop(reference, ego)
+    best = int(np.argmin(cost))
+    return (emergency if hits[best] > 0.25 else trajectory(states, best)), emergency
+
+
+def speed_candidates(reference: Reference, ego: Ego) -> F64:
+    """(M, T) speeds along the Reference, not negative."""
+    v0, a0 = max(ego.speed_mps, 0.0), float(np.clip(ego.accel_mps2, -BRAKE_MAX_MPS2, ACCEL_MAX_MPS2))
+    rows = [profile(reference, v0)]
+    for end in ENDS_S:
+        target = float(np.interp(v0 * end, reference.s_m, reference.target_mps))
+        rows += [to_speed(v0, a0, share * max(target, 2.0), end) for share in SPEED_SHARES]
+    if np.isfinite(reference.stop_s_m) and v0 > 0.5:
+        even = 2.0 * max(reference.stop_s_m, 0.5) / v0
+        rows += [to_stop(v0, a0, reference.stop_s_m, float(np.clip(even * n, 0.8, 12.0))) for n in STOP_STRETCH]
+    return np.maximum(np.stack(rows), 0.0)
+
+
+def profile(reference: Reference, v0: float) -> F64:
+    """(T,) the Reference's target speeds, taken up within comfortable acceleration."""
+    v, s = np.empty(len(TIMES_S)), 0.0
+    v[0] = v0
+    for n in range(1, len(TIMES_S)):
+        wanted = float(np.interp(s + v[n - 1] * DT_S, reference.s_m, reference.target_mps))
+        v[n] = np.clip(wanted, v[n - 1] - 4.0 * DT_S, v[n - 1] + 1.5 * DT_S)
+        s += 0.5 * (v[n] + v[n - 1]) * DT_S
+    return v
+
+
+def to_speed(v0: float, a0: float, v1: float, end_s: float) -> F64:
+    """(T,) cubic in speed from (v0, a0) to (v1, 0) at end_s, constant afterwards."""
+    t = np.minimum(TIMES_S / end_s, 1.0)
+    return v0 + a0 * end_s * t * (1.0 - t) ** 2 + (v1 - v0) * t * t * (3.0 - 2.0 * t)
+
+
+def to_stop(v0: float, a0: float, distance_m: float, end_s: float) -> F64:
+    """(T,) speeds of the quintic in distance that stands at distance_m at end_s."""
+    t, n = np.minimum(TIMES_S, end_s), end_s
+    c = np.linalg.solve(
+        [[n**3, n**4, n**5], [3 * n**2, 4 * n**3, 5 * n**4], [6 * n, 12 * n**2, 20 * n**3]],
+        [distance_m - v0 * n - 0.5 * a0 * n * n, -v0 - a0 * n, -a0],
+    )
+    return v0 + a0 * t + 3.0 * c[0] * t**2 + 4.0 * c[1] * t**3 + 5.0 * c[2] * t**4
+
+
+def travelled(v: F64) -> F64:
+    """(M, T) distances from (M, T) speeds, by trapezia."""
+    return np.concatenate([np.zeros((len(v), 1)), np.cumsum(0.5 * DT_S * (v[:, 1:] + v[:, :-1]), axis=1)], axis=1)
+
+
+def lateral_candidates(reference: Reference, ego: Ego, s: F64, ends_m: F64) -> tuple[F64, F64]:
+    """(M, T) offsets and their slopes dd/ds at distances s: quintics from where the ego is to each end offset."""
+    yaw = float(reference.yaw_rad[0])
+    dx, dy = ego.pose.x_m - float(reference.xy_m[0, 0]), ego.pose.y_m - float(reference.xy_m[0, 1])
+    d0 = dy * np.cos(yaw) - dx * np.sin(yaw)
+    slope0 = float(np.clip(np.tan(np.clip(wrap(ego.pose.yaw_rad - yaw), -1.0, 1.0)), -1.0, 1.0))
+    length = max(8.0, 2.5 * ego.speed_mps)
+    t = np.clip(s / length, 0.0, 1.0)
+    step, step_slope = t**3 * (10.0 + t * (6.0 * t - 15.0)), 30.0 * t**2 * (1.0 - t) ** 2
+    run, run_slope = t * (1.0 - t) ** 3 * (1.0 + 3.0 * t), (1.0 - t) ** 2 * (1.0 + 2.0 * t - 15.0 * t**2)
+    ends = ends_m[:, None]
+    d = d0 + (ends - d0) * step + slope0 * length * run
+    return d, (ends - d0) * step_slope / length + slope0 * run_slope
+
+
+@dataclass(frozen=True)
+class States:
+    """(M, T) states of the candidates, world frame."""
+
+    x_m: F64
+    y_m: F64
+    yaw_rad: F64
+    speed_mps: F64
+    accel_mps2: F64
+    curvature_1pm: F64
+
+
+def to_world(reference: Reference, s: F64, d: F64, slope: F64, v: F64) -> States:
+    """States at Frenet coordinates; beyond the Reference's end, straight on."""
+    at = reference.s_m
+    yaw_r = np.interp(s, at, np.unwrap(reference.yaw_rad))
+    bend = np.interp(s, at, reference.curvature_1pm)
+    beyond = np.maximum(s - at[-1], 0.0)
+    x = np.interp(s, at, reference.xy_m[:, 0]) + beyond * np.cos(yaw_r) - d * np.sin(yaw_r)
+    y = np.interp(s, at, reference.xy_m[:, 1]) + beyond * np.sin(yaw_r) + d * np.cos(yaw_r)
+    g = np.maximum(1.0 - bend * d, 0.2)
+    yaw = yaw_r + np.arctan2(slope, g)
+    speed = v * np.hypot(g, slope)
+    accel = np.gradient(speed, DT_S, axis=1)
+    turned = np.diff(yaw, axis=1) / np.maximum(0.5 * DT_S * (speed[:, 1:] + speed[:, :-1]), 0.05)
+    still = speed[:, 1:] < 0.3
+    curvature = np.concatenate([np.where(still, bend[:, 1:], turned), bend[:, -1:]], axis=1)
+    return States(x, y, yaw, speed, accel, curvature)
+
+
+def weigh(reference: Reference, states: States, s: F64, d: F64, v: F64, params: VehicleParams, w: Weights) -> F64:
+    """(M,) cost of limits broken, discomfort and deviation."""
+    jerk = np.diff(states.accel_mps2, axis=1) / DT_S
+    lateral = states.speed_mps**2 * states.curvature_1pm
+    off = v - np.interp(s, reference.s_m, reference.target_mps)
+    overrun = np.maximum(s[:, -1] - reference.stop_s_m, 0.0) if np.isfinite(reference.stop_s_m) else 0.0
+    tightest = np.tan(params.wheel_angle_max_rad) / params.wheelbase_m
+    broken = (
+        np.maximum(states.accel_mps2.max(axis=1) - ACCEL_MAX_MPS2, 0.0)
+        + np.maximum(-states.accel_mps2.min(axis=1) - BRAKE_MAX_MPS2, 0.0)
+        + np.maximum(np.abs(lateral).max(axis=1) - LATERAL_MAX_MPS2, 0.0)
+        + 10.0 * np.maximum(np.abs(states.curvature_1pm).max(axis=1) - tightest, 0.0)
+    )
+    return (
+        w.jerk * np.mean(jerk**2, axis=1)
+        + w.accel * np.mean(states.accel_mps2**2, axis=1)
+        + w.lateral_accel * np.mean(lateral**2, axis=1)
+        + w.offset * np.mean(d**2, axis=1)
+        + w.speed * np.mean(off**2, axis=1)
+        + w.overspeed * np.mean(np.maximum(off, 0.0) ** 2, axis=1)
+        + w.overrun * overrun
+        + w.limits * broken
+    )
+
+
+def collisions(states: States, ego: Ego, tracks: Actors, predictions: Predictions, params: VehicleParams) -> F64:
+    """(M,) largest weight of a hypothesis whose box the ego's box meets; those already touching or behind do not count.
+
+    The ego is three discs in a row, each as wide as the car, against the predicted rectangles.
+    """
+    cos0, sin0 = np.cos(ego.pose.yaw_rad), np.sin(ego.pose.yaw_rad)
+    away = tracks.xyz_m[:, :2] - np.array([ego.pose.x_m, ego.pose.y_m])
+    ahead, left = away @ np.array([cos0, sin0]), away @ np.array([-sin0, cos0])
+    behind = (ahead < params.centre_m - 0.5 * params.length_m) & (np.abs(left) < 2.5)
+    rows = np.flatnonzero((~behind & (np.hypot(ahead, left) < NEAR_M))[predictions.track])
+    out = np.zeros(len(states.x_m))
+    if len(rows) == 0:
+        return out
+    track = predictions.track[rows]
+    xy, yaw = boxes_at(predictions, TIMES_S)
+    xy, cos, sin = xy[rows], np.cos(yaw[rows]), np.sin(yaw[rows])
+    half = 0.5 * tracks.size_m[track, :2]
+    radius = 0.5 * params.width_m + SIDE_M
+    reach = 0.5 * params.length_m - radius + AHEAD_M
+    hit = np.zeros((len(states.x_m), len(rows), len(TIMES_S)), bool)
+    for disc in (-reach, 0.0, reach):
+        x = states.x_m + (params.centre_m + disc) * np.cos(states.yaw_rad)
+        y = states.y_m + (params.centre_m + disc) * np.sin(states.yaw_rad)
+        dx, dy = x[:, None] - xy[None, :, :, 0], y[:, None] - xy[None, :, :, 1]  # (M, H, T)
+        a = np.maximum(np.abs(dx * cos + dy * sin) - half[:, :1], 0.0)
+        b = np.maximum(np.abs(dy * cos - dx * sin) - half[:, 1:], 0.0)
+        hit |= a * a + b * b < radius * radius
+    hit &= ~hit[:, :, :1]
+    out[:] = (hit.any(axis=2) * predictions.weight[rows]).max(axis=1)
+    return out
+
+
+def emergency_stop(reference: Reference, ego: Ego) -> Trajectory:
+    """Full braking along the path, from where the ego is back to it."""
+    brake = EMERGENCY_MPS2 * np.maximum(TIMES_S - 0.5 * EMERGENCY_RISE_S, 0.0)
+    v = np.maximum(max(ego.speed_mps, 0.0) - brake, 0.0)[None]
+    s = travelled(v)
+    d, slope = lateral_candidates(reference, ego, s, np.zeros(1))
+    return trajectory(to_world(reference, s, d, slope, v), 0)
+
+
+def trajectory(states: States, row: int) -> Trajectory:
+    """One candidate as a message."""
+
+    def f32(values: F64) -> np.ndarray:
+        return values[row].astype(np.float32)
+
+    return Trajectory(
+        TIMES_S.astype(np.float32),
+        np.stack([f32(states.x_m), f32(states.y_m)], axis=-1),
+        wrap(states.yaw_rad[row]).astype(np.float32),
+        f32(states.speed_mps),
+        f32(states.accel_mps2),
+        f32(states.curvature_1pm),
+    )

@@ -1,0 +1,197 @@
+"""The `ringroad` command. Each verb lives in a file of its own beside this one and is imported only when it is called."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one torch thread in every drive: same sums, same drive
+
+app = typer.Typer(
+    name="ringroad",
+    help="Drive, train and replay an autonomous car: camera frames -> perception -> planner -> policy, in a closed loop.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+class Device(StrEnum):
+    """Where tensors and kernels live."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Perception(StrEnum):
+    """Who makes the Scene."""
+
+    NETWORK = "network"
+    ORACLE = "oracle"
+
+
+class Controller(StrEnum):
+    """Who turns the Plan into wheel angle and acceleration."""
+
+    POLICY = "policy"
+    CLASSICAL = "classical"
+
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML with settings; flags win over it.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything drawn.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes CUDA where there is one.")]
+JsonOption = Annotated[str | None, typer.Option("--json", help="Write the results as one JSON object; - for stdout.")]
+
+
+def emit(result: dict[str, Any], target: str | None) -> None:
+    """Write a verb's result where `--json` says: a file (whole or not at all) or standard output."""
+    if target is None:
+        return
+    text = json.dumps(result, indent=1)
+    if target == "-":
+        sys.stdout.write(text + "\n")
+        return
+    path = Path(target)
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+@app.command()
+def drive(
+    map_: Annotated[str | None, typer.Option("--map", help="Map name (see `ringroad maps list`) or FILE.xodr.")] = None,
+    scenario: Annotated[str | None, typer.Option("--scenario", help="Named scenario; default: town.")] = None,
+    route: Annotated[str | None, typer.Option("--route", help="LANE:S,LANE:S start and goal by lane index.")] = None,
+    weather: Annotated[str | None, typer.Option("--weather", help="Weather preset.")] = None,
+    perception: Annotated[Perception | None, typer.Option("--perception", help="Who makes the scene.")] = None,
+    controller: Annotated[Controller | None, typer.Option("--controller", help="Who drives.")] = None,
+    guard: Annotated[bool | None, typer.Option("--guard/--no-guard", help="The safety shield.")] = None,
+    record: Annotated[Path | None, typer.Option("--record", help="Record everything to FILE.mcap.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write report.html and drive.mp4 to DIR.")] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="No faster than the clock.")] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.AUTO,
+    config: ConfigOption = None,
+    json_: JsonOption = None,
+) -> None:
+    """Drive one episode, closed loop.
+
+    [bold]ringroad drive[/]  drives the held-out town with network perception and the learned policy.
+    [bold]ringroad drive --map Town01.xodr --seed 3 --record a.mcap --report out[/]
+    """
+    from scripts.drive import DriveSettings, run, settings_from
+    from stack.config import read_yaml
+
+    flags = {
+        "map": map_, "scenario": scenario, "route": route, "weather": weather,
+        "perception": perception and perception.value, "controller": controller and controller.value, "guard": guard,
+        "record": record, "report": report,
+    }  # fmt: skip
+    values = read_yaml(config) if config else {}
+    values |= {key: value for key, value in flags.items() if value is not None}
+    values |= {"seed": seed, "device": device.value, "realtime": realtime}
+    settings: DriveSettings = settings_from(values, str(config) if config else "command line")
+    result = run(settings, quiet=json_ == "-")
+    emit(result, json_)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording made by `ringroad drive --record`.")],
+    check: Annotated[bool, typer.Option("--check", help="Compare every module's output bit for bit.")] = False,
+    device: DeviceOption = Device.AUTO,
+    config: ConfigOption = None,
+    seed: SeedOption = 0,
+    json_: JsonOption = None,
+) -> None:
+    """Run the stack over a recorded drive: scores, or with --check a bit-exact comparison of every module."""
+    from scripts.replay import run
+
+    result = run(file, check=check, device=device.value, quiet=json_ == "-")
+    emit(result, json_)
+    if check and result["difference"] is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="A recording made by `ringroad drive --record`.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for report.html and drive.mp4.")] = Path("out/report"),
+) -> None:
+    """Write one self-contained HTML page about a recorded drive."""
+    from scripts.report import run
+
+    typer.echo(f"report: {run(file, out)}")
+
+
+train = typer.Typer(help="Train the policy (stable-baselines3) or the perception network (torch).", no_args_is_help=True)
+app.add_typer(train, name="train")
+
+
+@train.command("policy")
+def train_policy(
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, curves and the exported policy.")] = Path(
+        "out/policy"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    config: ConfigOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.AUTO,
+    json_: JsonOption = None,
+) -> None:
+    """PPO on a batch of embedded worlds."""
+    from scripts.train_policy import run
+
+    emit(run(config, out=out, resume=resume, seed=seed, device=device.value), json_)
+
+
+@train.command("perception")
+def train_perception(
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, curves and weights.")] = Path(
+        "out/perception"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    config: ConfigOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.AUTO,
+    json_: JsonOption = None,
+) -> None:
+    """The multi-head network, on frames that our worlds render."""
+    from scripts.train_perception import run
+
+    emit(run(config, out=out, resume=resume, seed=seed, device=device.value), json_)
+
+
+def _add_maps() -> None:
+    from scripts.maps import app as maps
+
+    app.add_typer(maps, name="maps")
+
+
+def main() -> None:
+    """Entry point: bad input is one clear line on standard error and exit code 2."""
+    _add_maps()
+    try:
+        app()
+    except (ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"ringroad: {error}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("ringroad: interrupted\n")
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""`ringroad dataset`: a labelled data set rendered from our worlds: COCO boxes, masks of CARLA's ids, light windows."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+FRAMES_A_TOUR = 60
+TICKS_BETWEEN = 24  # 1.2 s: frames differ
+
+
+def render(out: Path, maps: Sequence[str], frames: int, seed: int, say: Callable[[str], None]) -> None:
+    """Pictures with labels from a car that drives in traffic on each of the maps, in every weather, with other looks."""
+    from perception.dataset import Writer
+    from planning.route import random_route
+    from sim.weather import WEATHERS
+    from sim.world import EmbeddedWorld
+    from stack.loop import Scenario
+    from stack.opendrive import build_graph, find_map, load_map
+    from stack.seeds import Stream, generator
+
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    writer = Writer(part)
+    roads = {name: load_map(find_map(name)) for name in maps}
+    graphs = {name: build_graph(road) for name, road in roads.items()}
+    done, tour = 0, 0
+    while done < frames:
+        name = maps[tour % len(maps)]
+        draw = generator(seed, Stream.SCENARIO, tour)
+        weather = list(WEATHERS)[int(draw.integers(len(WEATHERS)))] if draw.random() < 0.5 else "clear"
+        graph = graphs[name]
+        route = random_route(graph, seed * 1000 + tour, 100.0, 2000.0)
+        scenario = Scenario(name, name, graph, route, seed * 1000 + tour, 44, 24, weather)
+        world = EmbeddedWorld(roads[name], "cpu", look=seed * 1000 + tour)
+        world.tour(scenario)
+        for _ in range(min(FRAMES_A_TOUR, frames - done)):
+            for _ in range(TICKS_BETWEEN):
+                world.advance()
+            nudge = np.array([draw.normal(0, 0.3), draw.normal(0, 0.03), draw.normal(0, 0.01)])
+            frame, truth = world.look(nudge)
+            writer.add(frame, truth, graph)
+            done += 1
+        world.close()
+        tour += 1
+        say(f"data: {done} of {frames} frames")
+    writer.close({"maps": list(maps), "seed": seed, "frames": frames})
+    shutil.rmtree(out, ignore_errors=True)
+    part.replace(out)
+
+
+def run(out: Path, maps: list[str], frames: int, seed: int) -> dict[str, Any]:
+    """The verb: render `frames` pairs of pictures into `out`."""
+    from sim.maps import TRAINING
+
+    names = maps or list(TRAINING)
+    render(out, names, frames, seed, Console(file=sys.stderr).print)
+    return {"out": str(out), "frames": frames, "maps": names}

@@ -1,0 +1,1 @@
+"""Worlds: the embedded simulator, a CARLA server, a recording."""

@@ -1,0 +1,1 @@
+"""NVIDIA Warp kernels: one source for CPU and CUDA."""

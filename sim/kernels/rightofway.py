@@ -1,0 +1,256 @@
+"""Who may enter a junction. A traffic car holds at its line until it is granted the junction lane that it wants.
+
+One thread for each world hears the requests one after another, longest wait first, so that grants never cross. A request
+is refused while a car that holds a conflicting lane would be in the way, while one with precedence would arrive before the
+junction is cleared (gap acceptance), or while there is no room behind the exit. Learners and scripted cars hold the lane
+they are on, and are waited for where they have precedence and keep coming.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+from sim.kernels.signals import GREEN, RED, YELLOW
+from sim.state import Driver, StateArrays
+from stack.labels import Kind, Sign
+from stack.lanegraph import LaneArrays
+
+wp.set_module_options({"enable_backward": False})
+
+IDM = wp.constant(int(Driver.IDM))
+CAR = wp.constant(int(Kind.CAR))
+CYCLIST = wp.constant(int(Kind.CYCLIST))
+STOP = wp.constant(int(Sign.STOP))
+
+NONE = wp.constant(-1)
+WAITING = wp.constant(-2)  # refused for a conflict, not for want of room
+STOP_WAIT_S = wp.constant(1.0)
+PATIENCE_S = wp.constant(8.0)  # after this, others of equal rank may not cut in
+COURTESY_S = wp.constant(25.0)  # after this, precedence is forgone in its favour
+MARGIN_S = wp.constant(1.5)  # between one car's leaving a conflict stretch and another's arrival
+BRAKE_MPS2 = wp.constant(3.0)  # what a driver brakes at for a light that turns yellow
+START_MPS2 = wp.constant(1.2)  # pulling away
+SLOW_MPS = wp.constant(3.0)
+
+
+@wp.func
+def nose(st: StateArrays, w: int, k: int) -> float:
+    """From the origin to the front bumper."""
+    return st.centre_m[w, k] + 0.5 * st.length_m[w, k]
+
+
+@wp.func
+def rear(st: StateArrays, w: int, k: int) -> float:
+    """From the origin back to the rear bumper."""
+    return 0.5 * st.length_m[w, k] - st.centre_m[w, k]
+
+
+@wp.func
+def line_gap(st: StateArrays, lanes: LaneArrays, w: int, k: int) -> float:
+    """From the front bumper to the line before the entry lane; negative past it."""
+    before = st.lane[w, k]
+    if st.next_lane[w, k] != st.entry_lane[w, k]:
+        before = st.next_lane[w, k]
+    setback = lanes.lane_length_m[before] - lanes.lane_stop_s_m[before]
+    return st.entry_in_m[w, k] - setback - nose(st, w, k)
+
+
+@wp.func
+def along(st: StateArrays, lanes: LaneArrays, w: int, k: int, lane: int) -> float:
+    """Place of k's origin on a junction lane that it holds or heads for: negative before it, over its length past it."""
+    if st.lane[w, k] == lane:
+        return st.lane_s_m[w, k]
+    if st.entry_lane[w, k] == lane:
+        return -st.entry_in_m[w, k]
+    return lanes.lane_length_m[lane] + st.lane_s_m[w, k]
+
+
+@wp.func
+def time_to(distance_m: float, v_mps: float, accel_mps2: float) -> float:
+    """Seconds to cover a distance from a speed with a constant acceleration; 0 for what lies behind."""
+    d = wp.max(distance_m, 0.0)
+    return (wp.sqrt(v_mps * v_mps + 2.0 * accel_mps2 * d) - v_mps) / accel_mps2
+
+
+@wp.func
+def conflict_of(lanes: LaneArrays, lane: int, other: int) -> int:
+    """Index of the conflict of two junction lanes, -1 for none. Lanes that part from one another do not conflict."""
+    for n in range(lanes.conflict_count[lane]):
+        c = lanes.conflict_start[lane] + n
+        if lanes.conflict_lane[c] == other:
+            if lanes.conflict_from_m[c] > 0.6 or lanes.conflict_other_from_m[c] > 0.6:
+                return c
+            return -1
+    return -1
+
+
+@wp.func
+def light_of(st: StateArrays, lanes: LaneArrays, w: int, lane: int) -> int:
+    signal = lanes.lane_signal[lane]
+    if signal < 0:
+        return 0
+    return st.signal_state[w, signal]
+
+
+@wp.func
+def crosses(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: int, lane: int, c: int) -> bool:
+    """Would i on `mine` and k, which holds `lane`, be on their conflict stretch c at nearly the same time?"""
+    at_k = along(st, lanes, w, k, lane)
+    if at_k - rear(st, w, k) > lanes.conflict_other_to_m[c]:
+        return False
+    at_i = -st.entry_in_m[w, i]
+    v_i = wp.max(st.vx_mps[w, i], 0.0)
+    v_k = wp.max(st.vx_mps[w, k], 0.0)
+    i_in = time_to(lanes.conflict_from_m[c] - at_i - nose(st, w, i), v_i, 2.0)
+    i_out = time_to(lanes.conflict_to_m[c] - at_i + rear(st, w, i), v_i, START_MPS2)
+    k_in = time_to(lanes.conflict_other_from_m[c] - at_k - nose(st, w, k), v_k, 2.0)
+    k_out = time_to(lanes.conflict_other_to_m[c] - at_k + rear(st, w, k), wp.min(v_k, 8.0), 0.3)
+    return not (i_in > k_out + MARGIN_S or k_in > i_out + 2.0 * MARGIN_S)
+
+
+@wp.func
+def goes_first(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: int, lane: int, c: int) -> bool:
+    """Must i wait for k, which has not been granted `lane` yet?"""
+    first = -lanes.conflict_rank[c]  # 1: k has precedence
+    waited_i = st.waited_s[w, i]
+    waited_k = st.waited_s[w, k]
+    if st.granted[w, k] == WAITING and waited_k > PATIENCE_S and waited_k > waited_i and first >= 0:
+        return True
+    if st.granted[w, k] == WAITING and waited_k > COURTESY_S and waited_k > waited_i:
+        return True
+    scripted = st.driver[w, k] != IDM
+    if first < 0 or (first == 0 and not scripted):
+        return False
+    light = light_of(st, lanes, w, lane)
+    if light == RED or light == YELLOW or lanes.lane_sign[lane] == STOP:
+        return False
+    if waited_i > COURTESY_S and not scripted:
+        return False
+    v_k = wp.max(st.vx_mps[w, k], 0.0)
+    if v_k < 0.5 and (waited_k > 1.0 or scripted):
+        return False
+    at_i = -st.entry_in_m[w, i]
+    i_out = time_to(lanes.conflict_to_m[c] - at_i + rear(st, w, i), wp.max(st.vx_mps[w, i], 0.0), START_MPS2)
+    k_in = time_to(lanes.conflict_other_from_m[c] + st.entry_in_m[w, k] - nose(st, w, k), v_k, 0.8)
+    return k_in < i_out + MARGIN_S
+
+
+@wp.func
+def exit_lane(st: StateArrays, w: int, k: int, lane: int) -> int:
+    """The lane on which k leaves the junction lane `lane`."""
+    if st.lane[w, k] == lane:
+        return st.next_lane[w, k]
+    if st.next_lane[w, k] == lane:
+        return st.after_lane[w, k]
+    if st.after_lane[w, k] == lane:
+        return NONE  # not chosen yet
+    return st.lane[w, k]
+
+
+@wp.func
+def room_after(st: StateArrays, w: int, actors: int, i: int, leave: int) -> float:
+    """Metres on the exit lane before the first slow car there, less what others on their way will take up."""
+    room = float(1.0e6)
+    taken = float(0.0)
+    for k in range(actors):
+        kind = st.kind[w, k]
+        if k != i and kind >= CAR and kind <= CYCLIST:
+            if st.lane[w, k] == leave:
+                if st.vx_mps[w, k] < SLOW_MPS:
+                    room = wp.min(room, st.lane_s_m[w, k] - rear(st, w, k))
+            else:
+                g = st.granted[w, k]
+                if g >= 0 and exit_lane(st, w, k, g) == leave:
+                    taken += st.length_m[w, k] + 3.0
+    return room - taken
+
+
+@wp.func
+def wants_in(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> bool:
+    """Is i near enough to ask, and do light and sign let it?"""
+    mine = st.entry_lane[w, i]
+    if mine < 0 or st.granted[w, i] >= 0 or st.driver[w, i] != IDM or st.entry_in_m[w, i] <= 0.0:
+        return False
+    kind = st.kind[w, i]
+    if kind < CAR or kind > CYCLIST:
+        return False
+    gap = line_gap(st, lanes, w, i)
+    v = wp.max(st.vx_mps[w, i], 0.0)
+    if gap > 0.25 * v * v + v + 5.0:
+        return False
+    light = light_of(st, lanes, w, mine)
+    if light == RED:
+        return False
+    if light == YELLOW:
+        turning = lanes.lane_turn[mine] == 1 and st.waited_s[w, i] > 2.0  # waited at the line for oncoming cars
+        return turning or v * v > 2.0 * BRAKE_MPS2 * wp.max(gap, 0.0)
+    if light == GREEN:
+        return True
+    return lanes.lane_sign[mine] != STOP or st.waited_s[w, i] >= STOP_WAIT_S
+
+
+@wp.func
+def answer(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> int:
+    """The lane granted to i, or NONE (no room behind the junction), or WAITING."""
+    mine = st.entry_lane[w, i]
+    junction = lanes.lane_junction[mine]
+    leave = exit_lane(st, w, i, mine)
+    if leave >= 0 and room_after(st, w, actors, i, leave) < st.length_m[w, i] + 3.0:
+        return NONE
+    for k in range(actors):
+        kind = st.kind[w, k]
+        if k != i and kind >= CAR and kind <= CYCLIST:
+            g = st.granted[w, k]
+            if g >= 0 and g != mine and lanes.lane_junction[g] == junction:
+                c = conflict_of(lanes, mine, g)
+                if c >= 0 and crosses(st, lanes, w, i, k, mine, g, c):
+                    return WAITING
+            e = st.entry_lane[w, k]
+            if g < 0 and e >= 0 and e != mine and st.entry_in_m[w, k] > 0.0 and lanes.lane_junction[e] == junction:
+                c = conflict_of(lanes, mine, e)
+                if c >= 0 and goes_first(st, lanes, w, i, k, mine, e, c):
+                    return WAITING
+    return mine
+
+
+@wp.func
+def withdraw(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> None:
+    """Take a grant back when the light or the room behind the exit is gone and the car can still stop at its line."""
+    g = st.granted[w, i]
+    if g >= 0 and st.entry_lane[w, i] == g and st.entry_in_m[w, i] > 0.0 and st.driver[w, i] == IDM:
+        light = light_of(st, lanes, w, g)
+        gap = line_gap(st, lanes, w, i)
+        v = wp.max(st.vx_mps[w, i], 0.0)
+        if gap > 0.2:
+            turning = lanes.lane_turn[g] == 1 and gap < 3.0
+            if light == YELLOW and not turning and v * v < 2.0 * BRAKE_MPS2 * gap:
+                st.granted[w, i] = NONE
+            if light == RED and v * v < 4.0 * BRAKE_MPS2 * gap:
+                st.granted[w, i] = NONE
+            if v * v < BRAKE_MPS2 * gap and gap < 15.0 and st.next_lane[w, i] == g and st.after_lane[w, i] >= 0:
+                if room_after(st, w, actors, i, st.after_lane[w, i]) < st.length_m[w, i] + 3.0:
+                    st.granted[w, i] = NONE
+
+
+@wp.func
+def grant_all(st: StateArrays, lanes: LaneArrays, w: int, actors: int) -> None:
+    """Answer all requests of one world, longest wait first, ties by row."""
+    for i in range(actors):
+        withdraw(st, lanes, w, actors, i)
+    last_wait = float(1.0e9)
+    last_row = int(-1)
+    for _ in range(actors):
+        best = int(-1)
+        best_wait = float(-1.0)
+        for i in range(actors):
+            if st.entry_lane[w, i] >= 0 and st.granted[w, i] < 0:
+                wait = st.waited_s[w, i]
+                after = wait < last_wait or (wait == last_wait and i > last_row)
+                if after and wait > best_wait and wants_in(st, lanes, w, i):
+                    best = i
+                    best_wait = wait
+        if best < 0:
+            break
+        st.granted[w, best] = answer(st, lanes, w, actors, best)
+        last_wait = best_wait
+        last_row = best

@@ -1,0 +1,316 @@
+"""Traffic: drivers that follow lanes and leaders, keep to limits, lights, signs and right of way, and change lanes.
+
+Three kernels a tick, each of which reads what the one before has left and writes nothing that its own threads read of one
+another, so that results never depend on their order: `follow_lanes` (own row: where am I, where do I go next), `arrange`
+(one thread for each world: rights of way, one lane change), `steer_and_pedal` (own row: pedals). Car following is the
+intelligent driver model (sim/kernels/idm.py), steering pure pursuit (Coulter 1992, CMU-RI-TR-92-01).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import warp as wp
+
+from sim.kernels.idm import BRAKE_LIMIT_MPS2, free_accel, gap_term
+from sim.kernels.lanechange import choose, consider_change
+from sim.kernels.paths import Path, make_path, path_point, path_project, point_index, project
+from sim.kernels.rightofway import CAR, CYCLIST, IDM, NONE, grant_all, line_gap, nose, rear
+from sim.kernels.walkers import CROSS, WAIT_GAP
+from sim.state import StateArrays
+from stack.labels import Kind
+from stack.lanegraph import LaneArrays
+from stack.loop import TICK_S
+from stack.vehicle import Column, pedals_of
+
+wp.set_module_options({"enable_backward": False})
+
+TICK = wp.constant(TICK_S)
+PEDESTRIAN = wp.constant(int(Kind.PEDESTRIAN))
+WHEEL_MAX = wp.constant(int(Column.WHEEL_ANGLE_MAX))
+FRONT_AXLE = wp.constant(int(Column.FRONT_AXLE))
+REAR_AXLE = wp.constant(int(Column.REAR_AXLE))
+
+LATERAL_MPS2 = wp.constant(2.0)  # comfortable in bends
+SLOW_DOWN_MPS2 = wp.constant(1.5)  # for bends and limits ahead
+BEND_STEP_M = wp.constant(4.0)
+SIDE_GAP_M = wp.constant(0.2)  # least free width between a passing car and an obstacle
+CYCLIST_D_M = wp.constant(-1.0)  # cyclists keep to the right
+CYCLIST_WISH_MPS = wp.constant(4.5)
+SIDEWAYS_MPS = wp.constant(1.1)  # in a lane change: 3.5 m in a little over 3 s
+
+
+@wp.func
+def move_along(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
+    """Bring a traffic car's lane, place and coming lanes up to date with where physics has moved it."""
+    lane = st.lane[w, i]
+    at = project(lanes, lane, st.x_m[w, i], st.y_m[w, i], st.lane_s_m[w, i])
+    target = st.target_lane[w, i]
+    if target != lane:
+        guess = at[0] * lanes.lane_length_m[target] / lanes.lane_length_m[lane]
+        there = project(lanes, target, st.x_m[w, i], st.y_m[w, i], guess)
+        if wp.abs(there[1]) < wp.abs(at[1]):
+            lane = target
+            at = there
+    if st.next_lane[w, i] < 0:
+        st.next_lane[w, i] = choose(st, lanes, w, i, target)
+        st.after_lane[w, i] = NONE
+    if at[0] > lanes.lane_length_m[lane] and st.next_lane[w, i] >= 0:
+        over = at[0] - lanes.lane_length_m[lane]
+        lane = st.next_lane[w, i]
+        target = lane
+        at = project(lanes, lane, st.x_m[w, i], st.y_m[w, i], over)
+        st.next_lane[w, i] = st.after_lane[w, i]
+        if st.next_lane[w, i] < 0:
+            st.next_lane[w, i] = choose(st, lanes, w, i, lane)
+        st.after_lane[w, i] = NONE
+    if st.after_lane[w, i] < 0:
+        st.after_lane[w, i] = choose(st, lanes, w, i, st.next_lane[w, i])
+    st.lane[w, i] = lane
+    st.target_lane[w, i] = target
+    st.lane_s_m[w, i] = wp.clamp(at[0], 0.0, lanes.lane_length_m[lane])
+    st.lane_d_m[w, i] = at[1]
+
+
+@wp.func
+def look_for_junction(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
+    """Write `entry_lane` and `entry_in_m`; hold the junction lane under the wheels; give back one that lies behind."""
+    lane = st.lane[w, i]
+    entry = int(NONE)
+    entry_in = float(0.0)
+    after = st.next_lane[w, i]
+    if after < 0 and lanes.succ_count[lane] > 0:
+        after = lanes.succ[lanes.succ_start[lane]]  # a learner whose way is not known: any
+    left = lanes.lane_length_m[lane] - st.lane_s_m[w, i]
+    if lanes.lane_junction[lane] >= 0:
+        entry = lane
+        entry_in = -st.lane_s_m[w, i]
+    elif after >= 0:
+        if lanes.lane_junction[after] >= 0:
+            entry = after
+            entry_in = left
+        elif st.after_lane[w, i] >= 0 and lanes.lane_junction[st.after_lane[w, i]] >= 0:
+            entry = st.after_lane[w, i]
+            entry_in = left + lanes.lane_length_m[after]
+    st.entry_lane[w, i] = entry
+    st.entry_in_m[w, i] = entry_in
+    g = st.granted[w, i]
+    if lanes.lane_junction[lane] >= 0:
+        st.granted[w, i] = lane
+    elif g >= 0 and g != entry and st.lane_s_m[w, i] > rear(st, w, i):
+        st.granted[w, i] = NONE
+
+
+@wp.kernel(enable_backward=False)
+def follow_lanes(st: StateArrays, lanes: LaneArrays):
+    w, i = wp.tid()
+    kind = st.kind[w, i]
+    if kind < CAR or kind > CYCLIST:
+        return
+    if st.lane[w, i] < 0:  # lost: a learner beside the road
+        st.entry_lane[w, i] = NONE
+        st.granted[w, i] = NONE
+        return
+    if st.driver[w, i] == IDM:
+        move_along(st, lanes, w, i)
+    look_for_junction(st, lanes, w, i)
+
+
+@wp.kernel(enable_backward=False)
+def arrange(st: StateArrays, lanes: LaneArrays, actors: int):
+    w = wp.tid()
+    grant_all(st, lanes, w, actors)
+    consider_change(st, lanes, w, actors, st.tick[w] % actors)
+
+
+@wp.func
+def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v: float) -> float:
+    """Speed for limits, bends and the end of the known path."""
+    wish = lanes.lane_limit_mps[path.lane0] * st.wish_factor[w, i]
+    if st.kind[w, i] == CYCLIST:
+        wish = wp.min(wish, CYCLIST_WISH_MPS * st.wish_factor[w, i])
+    if path.lane1 >= 0:
+        limit = lanes.lane_limit_mps[path.lane1] * st.wish_factor[w, i]
+        wish = wp.min(wish, wp.sqrt(limit * limit + 2.0 * SLOW_DOWN_MPS2 * path.end0_m))
+    reach = wp.min(v * v / (2.0 * SLOW_DOWN_MPS2) + 6.0, 60.0)
+    steps = int(reach / BEND_STEP_M)
+    for n in range(steps):
+        ahead = float(n) * BEND_STEP_M
+        if ahead < path.end2_m:
+            bend = wp.abs(path_point(lanes, path, ahead)[3])
+            if bend > 0.004:
+                wish = wp.min(wish, wp.sqrt(LATERAL_MPS2 / bend + 2.0 * SLOW_DOWN_MPS2 * wp.max(ahead - 4.0, 0.0)))
+    return wp.min(wish, wp.sqrt(5.0 * wp.max(path.end2_m, 0.0)))
+
+
+@wp.func
+def interaction(st: StateArrays, w: int, i: int, v: float, gap_m: float, lead_mps: float, gap_min_m: float) -> float:
+    """What something ahead takes off the free acceleration."""
+    return gap_term(
+        v, gap_m, lead_mps, st.headway_s[w, i], wp.max(st.accel_max_mps2[w, i], 0.5),
+        wp.max(st.brake_comfort_mps2[w, i], 0.5), gap_min_m,
+    )  # fmt: skip
+
+
+@wp.func
+def place_of(st: StateArrays, lanes: LaneArrays, w: int, k: int, path: Path, own: int) -> float:
+    """How far ahead k is by its lane, 1e6 where it is on none of the path's."""
+    lane = st.lane[w, k]
+    target = st.target_lane[w, k]
+    s = st.lane_s_m[w, k]
+    if lane == path.lane0 or target == path.lane0 or lane == own:
+        return s - path.from_s_m
+    if path.lane1 >= 0 and (lane == path.lane1 or target == path.lane1):
+        return path.end0_m + s
+    if path.lane2 >= 0 and (lane == path.lane2 or target == path.lane2):
+        return path.end1_m + s
+    return 1.0e6
+
+
+@wp.func
+def walker_gap(st: StateArrays, w: int, i: int, k: int, at: wp.vec3, v: float, front: float) -> float:
+    """Gap to keep before a pedestrian at path place `at`, 1e6 for none: those in the way, those about to be, those waiting."""
+    half = 0.5 * st.width_m[w, i]
+    d = wp.abs(at[1])
+    gap = at[0] - front
+    mode = st.walk_mode[w, k]
+    if d < half + 0.5:
+        return gap - 1.0
+    toward = -wp.sign(at[1]) * st.vx_mps[w, k] * wp.sin(st.yaw_rad[w, k] - at[2])
+    if mode == CROSS and toward > 0.2 and d < 8.0:
+        if (d - half - 0.5) / toward < gap / wp.max(v, 2.0) + 2.5:
+            return gap - 2.0
+    if mode == WAIT_GAP and d < 5.0 and v * v < 4.0 * wp.max(gap - 3.0, 0.0):
+        return gap - 2.5
+    return 1.0e6
+
+
+@wp.func
+def seen_by_geometry(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, v: float, front: float) -> wp.vec2:
+    """Gap and speed along the path of an actor that may be in the way without being on the path's lanes."""
+    kind = st.kind[w, k]
+    yaw = st.yaw_rad[w, k]
+    x = st.x_m[w, k]
+    y = st.y_m[w, k]
+    if kind <= CYCLIST:
+        x = x + st.centre_m[w, k] * wp.cos(yaw)
+        y = y + st.centre_m[w, k] * wp.sin(yaw)
+    dx = x - st.x_m[w, i]
+    dy = y - st.y_m[w, i]
+    guess = dx * wp.cos(st.yaw_rad[w, i]) + dy * wp.sin(st.yaw_rad[w, i])
+    at = path_project(lanes, path, x, y, guess)
+    if at[0] <= 0.0 or at[0] >= path.end2_m:
+        return wp.vec2(1.0e6, 0.0)
+    if kind == PEDESTRIAN:
+        return wp.vec2(walker_gap(st, w, i, k, at, v, front), 0.0)
+    c = wp.cos(yaw - at[2])
+    n = wp.abs(wp.sin(yaw - at[2]))
+    wide = 0.5 * (n * st.length_m[w, k] + wp.abs(c) * st.width_m[w, k]) + 0.5 * st.width_m[w, i]
+    deep = 0.5 * (wp.abs(c) * st.length_m[w, k] + n * st.width_m[w, k])
+    margin = SIDE_GAP_M
+    if c < -0.5 and kind != 5:
+        margin = -SIDE_GAP_M  # oncoming: it keeps to its side
+    if wp.abs(at[1]) > wide + margin or at[0] < 0.5 * front:
+        return wp.vec2(1.0e6, 0.0)
+    return wp.vec2(at[0] - deep - front, wp.max(st.vx_mps[w, k] * c, 0.0))
+
+
+@wp.func
+def strongest_interaction(st: StateArrays, lanes: LaneArrays, w: int, i: int, actors: int, path: Path, v: float) -> float:
+    """The leader or obstacle that takes most off the free acceleration, over all actors of the world."""
+    front = nose(st, w, i)
+    own = st.lane[w, i]
+    x = st.x_m[w, i]
+    y = st.y_m[w, i]
+    c = wp.cos(st.yaw_rad[w, i])
+    n = wp.sin(st.yaw_rad[w, i])
+    reach = 18.0 + 3.5 * v
+    worst = float(0.0)
+    for k in range(actors):
+        kind = st.kind[w, k]
+        if kind != 0 and k != i:
+            dx = st.x_m[w, k] - x
+            dy = st.y_m[w, k] - y
+            if dx * dx + dy * dy < reach * reach and dx * c + dy * n > -3.0:
+                at = float(1.0e6)
+                if kind <= CYCLIST and st.driver[w, k] == IDM:
+                    at = place_of(st, lanes, w, k, path, own)
+                    if at <= 0.0:
+                        continue  # behind on the same lane
+                if at < 1.0e6:
+                    gap = at - rear(st, w, k) - front
+                    worst = wp.max(worst, interaction(st, w, i, v, gap, wp.max(st.vx_mps[w, k], 0.0), st.gap_min_m[w, i]))
+                else:
+                    seen = seen_by_geometry(st, lanes, w, i, k, path, v, front)
+                    if seen[0] < 1.0e5:
+                        worst = wp.max(worst, interaction(st, w, i, v, seen[0], seen[1], st.gap_min_m[w, i]))
+    return worst
+
+
+@wp.func
+def wheel_angle(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, d: float, v: float, wheelbase: float) -> float:
+    """Pure pursuit of a point on the path, moved sideways no faster than SIDEWAYS from where the car is now."""
+    ahead = wp.clamp(0.9 * v, wp.max(3.5, 1.3 * wheelbase), 20.0)
+    p = path_point(lanes, path, ahead)
+    goal = float(0.0)
+    if st.kind[w, i] == CYCLIST:
+        room = 0.5 * lanes.width_m[point_index(lanes, path.lane0, path.from_s_m)] - 0.6
+        goal = -wp.clamp(room, 0.0, -CYCLIST_D_M)
+    most = SIDEWAYS_MPS * ahead / wp.max(v, 0.5)
+    aim = d + wp.clamp(goal - d, -most, most)
+    tx = p[0] - aim * wp.sin(p[2]) - st.x_m[w, i]
+    ty = p[1] + aim * wp.cos(p[2]) - st.y_m[w, i]
+    yaw = st.yaw_rad[w, i]
+    left = ty * wp.cos(yaw) - tx * wp.sin(yaw)
+    return wp.atan(2.0 * wheelbase * left / wp.max(tx * tx + ty * ty, 1.0))
+
+
+@wp.kernel(enable_backward=False)
+def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=wp.float32), actors: int):
+    w, i = wp.tid()
+    kind = st.kind[w, i]
+    if kind < CAR or kind > CYCLIST or st.driver[w, i] != IDM or st.lane[w, i] < 0:
+        return
+    v = wp.max(st.vx_mps[w, i], 0.0)
+    base = st.target_lane[w, i]
+    s = st.lane_s_m[w, i]
+    d = st.lane_d_m[w, i]
+    if base != st.lane[w, i]:
+        guess = s * lanes.lane_length_m[base] / lanes.lane_length_m[st.lane[w, i]]
+        there = project(lanes, base, st.x_m[w, i], st.y_m[w, i], guess)
+        s = there[0]
+        d = there[1]
+    path = make_path(lanes, base, st.next_lane[w, i], st.after_lane[w, i], s)
+    a_max = wp.max(st.accel_max_mps2[w, i], 0.5)
+    accel = free_accel(v, wish_speed(st, lanes, w, i, path, v), a_max)
+    worst = strongest_interaction(st, lanes, w, i, actors, path, v)
+    held = st.entry_lane[w, i] >= 0 and st.entry_in_m[w, i] > 0.0 and st.granted[w, i] != st.entry_lane[w, i]
+    gap = float(1.0e6)
+    if held:
+        gap = line_gap(st, lanes, w, i)
+        if gap > -2.0:
+            worst = wp.max(worst, interaction(st, w, i, v, gap + 0.5, 0.0, 1.0))
+    accel = wp.clamp(wp.min(accel, accel - worst), BRAKE_LIMIT_MPS2, a_max)
+    standing = v < 0.3
+    st.waited_s[w, i] = wp.where(held and gap < 4.0 and (standing or st.waited_s[w, i] > 0.0), st.waited_s[w, i] + TICK, 0.0)
+    st.stuck_s[w, i] = wp.where(standing, st.stuck_s[w, i] + TICK, 0.0)
+    model = st.model[w, i]
+    pedals = pedals_of(accel, v, st.pitch_rad[w, i], table, model)
+    angle = wheel_angle(st, lanes, w, i, path, d, v, table[model, FRONT_AXLE] + table[model, REAR_AXLE])
+    st.throttle[w, i] = pedals[0]
+    st.brake[w, i] = pedals[1]
+    st.steer[w, i] = wp.clamp(angle / table[model, WHEEL_MAX], -1.0, 1.0)
+
+
+def launch(
+    state: Any, lanes: Any, params_table: Any, worlds: int, actors: int, device: str, record_cmd: bool = False
+) -> list[Any]:
+    """Decide for every traffic driver of every world: their pedals and place on the map; or record and return the launches."""
+    each = (worlds, actors)
+    return [
+        wp.launch(follow_lanes, dim=each, inputs=[state, lanes], device=device, record_cmd=record_cmd),
+        wp.launch(arrange, dim=worlds, inputs=[state, lanes, actors], device=device, record_cmd=record_cmd),
+        wp.launch(
+            steer_and_pedal, dim=each, inputs=[state, lanes, params_table, actors], device=device, record_cmd=record_cmd
+        ),
+    ]

@@ -1,0 +1,236 @@
+"""The street plan of a random town: a jittered grid with streets missing, through roads, bends and hills.
+
+Grid points with three or four streets become junctions; where two streets are left they join into one that bends. No
+street ends dead, and from every street every other can be reached both ways without turning round.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+
+from sim.maps.geometry import Path, length_m, pose, rounded
+from stack.frames import F64
+
+Node = tuple[int, int]
+Edge = tuple[Node, Node]
+STEEPEST = 0.06  # grade of the steepest street
+ARM_STRAIGHT_M = 5.0  # streets leave junctions straight, so that crosswalks lie square
+
+
+@dataclass(frozen=True)
+class Style:
+    """What makes a town look like itself."""
+
+    columns: int = 4
+    rows: int = 4
+    block_m: tuple[float, float] = (75.0, 140.0)
+    jitter_m: float = 6.0
+    missing: float = 0.1  # share of the grid's streets that are not there
+    bent: float = 0.5  # share of streets with a bend of their own
+    through_columns: tuple[int, ...] = ()  # grid lines that are 2+2 lane roads
+    through_rows: tuple[int, ...] = ()
+    lane_width_m: tuple[float, float] = (3.1, 3.7)
+    sidewalk_m: tuple[float, float] = (1.6, 2.6)
+    corner_m: tuple[float, float] = (4.5, 7.5)  # least radius of the kerb round a junction's corners
+    kerb_m: float = 0.13  # height of the sidewalk above the road
+    limits_kmh: tuple[int, ...] = (30, 40, 50)
+    hills_m: float = 0.0
+    lights: float = 0.6  # share of junctions with lights
+    heads: tuple[str, ...] = ("near", "far", "both")  # drawn per junction
+    mast: float = 0.3  # share of far heads that hang over the lanes
+    one_by_one: float = 0.25  # share of lights that serve one approach at a time
+    crosswalks: float = 0.85
+    centre: str = "yellow"
+    edge_lines: bool = True
+
+
+@dataclass(frozen=True)
+class Street:
+    """A two-way street from one junction to another; the path is its middle, from `nodes[0]` to `nodes[1]`."""
+
+    road: int
+    nodes: Edge
+    points_m: F64  # (N, 2) polyline between the two grid points
+    radii_m: tuple[float, ...]
+    lanes: int  # each way
+    lane_width_m: float
+    sidewalk_m: float
+    limit_kmh: int
+    solid_centre: bool
+
+    @property
+    def edge_m(self) -> float:
+        """From the middle to the kerb."""
+        return self.lanes * self.lane_width_m
+
+    def path(self, from_start_m: float = 0.0, from_end_m: float = 0.0) -> Path:
+        """The middle line, cut back by so much at its two ends (within the first and last segment)."""
+        points = self.points_m.copy()
+        points[0] += from_start_m * _unit(points[1] - points[0])
+        points[-1] += from_end_m * _unit(points[-2] - points[-1])
+        return rounded(points, list(self.radii_m), straight_m=ARM_STRAIGHT_M)
+
+
+@dataclass(frozen=True)
+class StreetPlan:
+    """Streets and the grid points that they join."""
+
+    nodes_m: dict[Node, F64]  # (2,)
+    height_m: dict[Node, float]
+    streets: tuple[Street, ...]
+
+
+def _unit(v: F64) -> F64:
+    return v / math.hypot(*v)
+
+
+def street_plan(style: Style, rng: np.random.Generator) -> StreetPlan:
+    """Draw a town's streets."""
+    nodes = _grid_points(style, rng)
+    graph = _thinned(style, rng)
+    limit = {line: int(rng.choice(style.limits_kmh)) for line in _lines(style)}
+    streets: list[Street] = []
+    for chain in _chains(graph):
+        first: Edge = (chain[0], chain[1])
+        through = is_through(style, first)
+        points, radii = _polyline(chain, nodes, style, through, rng)
+        width, sidewalk = rng.uniform(*style.lane_width_m), rng.uniform(*style.sidewalk_m)
+        solid = bool(rng.random() < 0.3)
+        streets.append(
+            Street(
+                road=len(streets) + 1,
+                nodes=(chain[0], chain[-1]),
+                points_m=points,
+                radii_m=tuple(radii),
+                lanes=2 if through else 1,
+                lane_width_m=round(float(width), 2),
+                sidewalk_m=round(float(sidewalk), 2),
+                limit_kmh=max(style.limits_kmh) if through else limit[_line(first)],
+                solid_centre=through or solid,
+            )
+        )
+    return StreetPlan(nodes, _heights(style, nodes, streets, rng), tuple(streets))
+
+
+def _grid_points(style: Style, rng: np.random.Generator) -> dict[Node, F64]:
+    xs = np.concatenate([[0.0], np.cumsum(rng.uniform(*style.block_m, style.columns - 1))])
+    ys = np.concatenate([[0.0], np.cumsum(rng.uniform(*style.block_m, style.rows - 1))])
+    xs, ys = xs - xs.mean(), ys - ys.mean()
+    jitter = rng.uniform(-style.jitter_m, style.jitter_m, (style.columns, style.rows, 2))
+    return {(i, j): np.array([xs[i], ys[j]]) + jitter[i, j] for i in range(style.columns) for j in range(style.rows)}
+
+
+def _line(edge: Edge) -> tuple[str, int]:
+    """The grid line that an edge lies on."""
+    (i, j), (k, _) = edge
+    return ("column", i) if i == k else ("row", j)
+
+
+def _lines(style: Style) -> list[tuple[str, int]]:
+    return [("column", i) for i in range(style.columns)] + [("row", j) for j in range(style.rows)]
+
+
+def is_through(style: Style, edge: Edge) -> bool:
+    """Whether an edge is part of a 2+2 lane road."""
+    kind, index = _line(edge)
+    return index in (style.through_columns if kind == "column" else style.through_rows)
+
+
+def _thinned(style: Style, rng: np.random.Generator) -> nx.Graph:
+    """The grid without some of its streets."""
+    graph = nx.grid_2d_graph(style.columns, style.rows)
+    edges: list[Edge] = sorted(tuple(sorted(edge)) for edge in graph.edges)
+    wanted = round(style.missing * len(edges))
+    for index in rng.permutation(len(edges)):
+        edge = edges[index]
+        if wanted == 0:
+            break
+        if is_through(style, edge):
+            continue
+        graph.remove_edge(*edge)
+        if _is_sound(graph, style, edge):
+            wanted -= 1
+        else:
+            graph.add_edge(*edge)
+    return graph
+
+
+def _is_sound(graph: nx.Graph, style: Style, removed: Edge) -> bool:
+    for node in removed:
+        around = list(graph.edges(node))
+        if len(around) < 2 or (len(around) == 2 and len({is_through(style, edge) for edge in around}) == 2):
+            return False
+    turns = nx.DiGraph()
+    for a, b in graph.edges:
+        for start, end in ((a, b), (b, a)):
+            turns.add_edges_from(((start, end), (end, nxt)) for nxt in graph[end] if nxt != start)
+    return bool(nx.is_strongly_connected(turns))
+
+
+def _chains(graph: nx.Graph) -> list[list[Node]]:
+    """Runs of grid points from junction to junction, each once, in a fixed order."""
+    done: set[frozenset[Node]] = set()
+    chains = []
+    for node in sorted(n for n in graph if graph.degree[n] > 2):
+        for neighbour in sorted(graph[node]):
+            if frozenset((node, neighbour)) in done:
+                continue
+            chain = [node, neighbour]
+            while graph.degree[chain[-1]] == 2:
+                chain.append(next(n for n in sorted(graph[chain[-1]]) if n != chain[-2]))
+            done.update(frozenset(pair) for pair in zip(chain, chain[1:], strict=False))
+            chains.append(chain)
+    return chains
+
+
+def _polyline(
+    chain: list[Node], nodes: dict[Node, F64], style: Style, through: bool, rng: np.random.Generator
+) -> tuple[F64, list[float]]:
+    """Corner points of a street, and the radius of each inner corner."""
+    points, radii = [nodes[chain[0]]], []
+    for k, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+        start, end = nodes[a], nodes[b]
+        span = end - start
+        length = math.hypot(*span)
+        left = np.array([-span[1], span[0]]) / length
+        offset = float(rng.uniform(0.04, 0.085) * length * rng.choice((-1.0, 1.0)))
+        draw = rng.random()
+        if not through and draw < style.bent:
+            shares = (0.34, 0.66) if length > 105.0 and draw < 0.5 * style.bent else (rng.uniform(0.45, 0.55),)
+            for share, side in zip(shares, (1.0, -1.0), strict=False):
+                points.append(start + share * span + side * offset * (0.6 if len(shares) > 1 else 1.0) * left)
+                radii.append(float(rng.uniform(60.0, 180.0)))
+        points.append(end)
+        if k < len(chain) - 2:
+            radii.append(float(rng.uniform(18.0, 32.0)))
+    return np.array(points), radii
+
+
+def _heights(
+    style: Style, nodes: dict[Node, F64], streets: list[Street], rng: np.random.Generator
+) -> dict[Node, float]:
+    """Height of each grid point: two long waves, scaled down until no street is steeper than STEEPEST.
+
+    Streets climb from one end to the other as a cubic with level ends, whose steepest grade is 1.5 times the mean one.
+    """
+    phase = rng.uniform(0.0, math.tau, 2)
+    turn = rng.uniform(0.0, math.tau)
+    axis = np.array([math.cos(turn), math.sin(turn)])
+    side = np.array([-axis[1], axis[0]])
+    height = {}
+    for node, point in nodes.items():
+        waves = math.sin(float(axis @ point) / 70.0 + phase[0]) + 0.7 * math.sin(float(side @ point) / 50.0 + phase[1])
+        height[node] = 0.5 * style.hills_m * waves
+    grades = [1.5 * abs(height[s.nodes[0]] - height[s.nodes[1]]) / (length_m(s.path()) - 32.0) for s in streets]
+    scale = min(1.0, STEEPEST / max(max(grades), 1e-9))
+    return {node: round(scale * z, 3) for node, z in height.items()}
+
+
+def arm_pose(path: Path, at_start: bool) -> tuple[F64, float]:
+    """Point (2,) of a street's end at a junction, and the heading of traffic that enters the junction there."""
+    x, y, heading = pose(path, 0.0 if at_start else length_m(path))
+    return np.array([x, y]), heading + math.pi if at_start else heading

@@ -1,0 +1,127 @@
+"""Simple solids as meshes: what scenery and actors are put together from. All faces look outward; m."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sim.geometry import Mesh
+from stack.frames import F64
+
+
+def solid(vertices: F64 | Sequence[Sequence[float]], faces: Sequence[Sequence[int]], semantic: int, material: int) -> Mesh:
+    """Convex polygons over (V, 3) vertices, each counter-clockwise as seen from outside."""
+    triangles = np.array([(f[0], f[i], f[i + 1]) for f in faces for i in range(1, len(f) - 1)], np.int32).reshape(-1, 3)
+    n = len(triangles)
+    corners = np.asarray(vertices, np.float32).reshape(-1, 3)
+    return Mesh(corners, triangles, np.full(n, semantic, np.uint8), np.full(n, material, np.int32))
+
+
+def polygon(corners: F64 | Sequence[Sequence[float]], semantic: int, material: int, both: bool = False) -> Mesh:
+    """One convex polygon; `both`: seen from both sides."""
+    n = len(corners)
+    faces = [list(range(n))] + ([list(range(n))[::-1]] if both else [])
+    return solid(corners, faces, semantic, material)
+
+
+def moved(mesh: Mesh, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0, pitch: float = 0.0,
+          about: tuple[float, float, float] = (0.0, 0.0, 0.0), scale: float | Sequence[float] = 1.0) -> Mesh:  # fmt: skip
+    """Scaled, turned (pitch about y, nose up, then yaw about z) about a point, then shifted."""
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    rotation = np.array([[cy * cp, -sy, -cy * sp], [sy * cp, cy, -sy * sp], [sp, 0.0, cp]])
+    vertices = (mesh.vertices.astype(np.float64) * scale - about) @ rotation.T + about + (x, y, z)
+    return Mesh(vertices.astype(np.float32), mesh.triangles, mesh.semantic, mesh.material)
+
+
+def frustum(low: F64, high: F64, semantic: int, material: int, top: int | None = None, bottom: bool = True) -> Mesh:
+    """Between two polygons (n, 3), counter-clockwise from above, corner to corner; `top`: another material up there."""
+    n = len(low)
+    vertices = np.concatenate([low, high])
+    faces = [(i, (i + 1) % n, n + (i + 1) % n, n + i) for i in range(n)]
+    if bottom:
+        faces.append(tuple(range(n))[::-1])
+    walls = solid(vertices, faces, semantic, material)
+    return Mesh.join([walls, polygon(high, semantic, material if top is None else top)])
+
+
+def rectangle(length: float, width: float, z: float, x: float = 0.0, y: float = 0.0) -> F64:
+    """(4, 3) corners counter-clockwise from above, about (x, y)."""
+    signs = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * 0.5
+    return np.concatenate([signs * (length, width) + (x, y), np.full((4, 1), z)], axis=1)
+
+
+def box(length: float, width: float, z0: float, z1: float, semantic: int, material: int, x: float = 0.0, y: float = 0.0,
+        taper: float = 1.0, bottom: bool = True) -> Mesh:  # fmt: skip
+    """A box, or with `taper` a frustum whose top is that much smaller."""
+    low, high = rectangle(length, width, z0, x, y), rectangle(length * taper, width * taper, z1, x, y)
+    return frustum(low, high, semantic, material, bottom=bottom)
+
+
+def ring(n: int, radius: float, z: float, phase: float = 0.0) -> F64:
+    """(n, 3) points of a circle, counter-clockwise from above."""
+    angle = np.arange(n) * 2.0 * np.pi / n + phase
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.full(n, z)], axis=-1)
+
+
+def cylinder(n: int, radius: float, z0: float, z1: float, semantic: int, material: int, taper: float = 1.0,
+             bottom: bool = False) -> Mesh:  # fmt: skip
+    """An upright cylinder of n sides, narrowing to `taper` at the top."""
+    return frustum(ring(n, radius, z0), ring(n, radius * taper, z1), semantic, material, bottom=bottom)
+
+
+def wheel(n: int, radius: float, width: float, x: float, y: float, semantic: int, tyre: int, hub: int) -> Mesh:
+    """A wheel standing on the ground, axle along y."""
+    circle = ring(n, radius, 0.0, np.pi / n)
+    upright = np.stack([circle[:, 0], np.zeros(n), circle[:, 1]], axis=-1)  # counter-clockwise from -y
+    outer, inner = upright - (0.0, width / 2, 0.0), upright + (0.0, width / 2, 0.0)
+    faces = [(i, n + i, n + (i + 1) % n, (i + 1) % n)[::-1] for i in range(n)]
+    faces += [tuple(range(n)), tuple(range(n, 2 * n))[::-1]]
+    parts = [solid(np.concatenate([outer, inner]), faces, semantic, tyre)]
+    small = upright * 0.6
+    parts.append(polygon(small - (0.0, width / 2 + 0.01, 0.0), semantic, hub))
+    parts.append(polygon((small + (0.0, width / 2 + 0.01, 0.0))[::-1], semantic, hub))
+    return moved(Mesh.join(parts), x, y, radius)
+
+
+def loft(sections: Sequence[F64], semantic: int, material: int) -> Mesh:
+    """A skin over closed sections (n, 3), the first at the rear; each clockwise as seen from the front (+x)."""
+    n = len(sections[0])
+    faces: list[tuple[int, ...]] = []
+    for k in range(len(sections) - 1):
+        a, b = k * n, (k + 1) * n
+        faces += [(a + i, a + (i + 1) % n, b + (i + 1) % n, b + i) for i in range(n)]
+    last = (len(sections) - 1) * n
+    faces += [tuple(range(n))[::-1], tuple(range(last, last + n))]
+    return solid(np.concatenate(sections), faces, semantic, material)
+
+
+_ICO = np.array(
+    [[s * a, t * b, 0.0] for a, b in ((1.0, 1.618034),) for s in (-1, 1) for t in (-1, 1)]
+    + [[0.0, s * 1.0, t * 1.618034] for s in (-1, 1) for t in (-1, 1)]
+    + [[t * 1.618034, 0.0, s * 1.0] for s in (-1, 1) for t in (-1, 1)]
+)
+
+
+def ball(subdivide: int, semantic: int, material: int) -> Mesh:
+    """A sphere of radius 1 about the origin: an icosahedron, its faces split in four `subdivide` times."""
+    from scipy.spatial import ConvexHull
+
+    points = _ICO / np.linalg.norm(_ICO, axis=1, keepdims=True)
+    for level in range(subdivide + 1):
+        faces = ConvexHull(points).simplices
+        if level < subdivide:
+            mid = np.concatenate([points[faces[:, [0, 1]]].mean(1), points[faces[:, [1, 2]]].mean(1), points[faces[:, [2, 0]]].mean(1)])
+            mid = np.unique(np.round(mid, 9), axis=0)
+            points = np.concatenate([points, mid / np.linalg.norm(mid, axis=1, keepdims=True)])
+    a, b, c = points[faces[:, 0]], points[faces[:, 1]], points[faces[:, 2]]
+    inward = (np.cross(b - a, c - a) * a).sum(1) < 0.0
+    faces[inward] = faces[inward][:, ::-1]
+    return solid(points, [list(f) for f in faces], semantic, material)
+
+
+def unit(mesh: Mesh) -> Mesh:
+    """Squeezed into the unit box: x, y in -0.5..0.5 and z in 0..1."""
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    vertices = (mesh.vertices - low) / (high - low) - np.array([0.5, 0.5, 0.0], np.float32)
+    return Mesh(vertices.astype(np.float32), mesh.triangles, mesh.semantic, mesh.material)

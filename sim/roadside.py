@@ -1,0 +1,256 @@
+"""What stands beside the road: terrain, buildings, trees, hedges, fences, street lamps; drawn from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import shapely
+from scipy.spatial import cKDTree
+
+from sim.geometry import Material, Mesh, encode
+from sim.meshes import ball, box, cylinder, frustum, moved, polygon, rectangle, solid
+from sim.palette import LEAVES, ROOFS, WALLS, Colour
+from stack.frames import F64
+from stack.labels import Semantic
+from stack.opendrive.roads import Strip
+from stack.seeds import Stream, generator
+
+FINE_M, COARSE = 5.0, 4  # terrain cells near roads, and how many of them make one far away
+MARGIN_M = 90.0  # of terrain round the roads
+Rng = np.random.Generator
+
+
+class Ground:
+    """Where the roads lie, and how high the ground is there and beside them."""
+
+    def __init__(self, strips: list[Strip]) -> None:
+        self.points = np.concatenate([np.concatenate([s.left_m, s.right_m]) for s in strips])
+        self._tree = cKDTree(self.points[:, :2])
+        shapes = [shapely.Polygon(np.concatenate([s.left_m[:, :2], s.right_m[::-1, :2]])) for s in strips]
+        valid = [p if p.is_valid else p.buffer(0.0) for p in shapes]
+        self.area = shapely.unary_union(valid).buffer(0.05)
+        paved = [p for p, s in zip(valid, strips, strict=True) if s.kind not in ("sidewalk", "none")]
+        self.paved = shapely.unary_union(paved).buffer(0.3)
+        shapely.prepare(self.area)
+        shapely.prepare(self.paved)
+
+    def heights(self, xy_m: F64) -> F64:
+        """(N,) ground height: the lowest road near by, blended from the nearest points."""
+        distance, index = self._tree.query(xy_m, k=min(12, len(self.points)))
+        z = self.points[index, 2]
+        low = z.min(axis=1, keepdims=True)
+        weight = (1.0 / (distance + 0.3) ** 3) * (z < low + 2.5)  # what passes overhead does not count
+        blended: F64 = (weight * z).sum(axis=1) / weight.sum(axis=1)
+        return blended
+
+    def height(self, x_m: float, y_m: float) -> float:
+        return float(self.heights(np.array([[x_m, y_m]]))[0])
+
+    def on_road(self, x_m: float, y_m: float) -> bool:
+        return bool(shapely.contains_xy(self.paved, x_m, y_m))
+
+    def terrain(self) -> list[Mesh]:
+        """Grass in square cells, fine ones near the roads, none below them; and a plane far below that hides gaps."""
+        low, high = self.points[:, :2].min(axis=0) - MARGIN_M, self.points[:, :2].max(axis=0) + MARGIN_M
+        cells = (np.ceil((high - low) / (FINE_M * COARSE)).astype(int)) * COARSE
+        ix, iy = np.meshgrid(np.arange(cells[0] + 1), np.arange(cells[1] + 1), indexing="ij")
+        xy = low + np.stack([ix, iy], axis=-1) * FINE_M
+        flat = xy.reshape(-1, 2)
+        z = self.heights(flat) - 0.06
+        far = self._tree.query(flat)[0]
+        z[shapely.contains_xy(self.area, flat[:, 0], flat[:, 1])] -= 0.35
+        z -= np.clip(far - 8.0, 0.0, 40.0) * 0.004
+        far_grid, vertices = far.reshape(ix.shape), np.concatenate([flat, z[:, None]], axis=1)
+        near = far_grid[:-1, :-1].reshape(cells[0] // COARSE, COARSE, -1, COARSE).min(axis=(1, 3)) < 4.0 * FINE_M
+        boxes = shapely.box(xy[:-1, :-1, 0], xy[:-1, :-1, 1], xy[1:, 1:, 0], xy[1:, 1:, 1])
+        covered = shapely.contains(self.area, boxes)
+        faces, stride = [], cells[1] + 1
+        for i in range(0, cells[0], COARSE):
+            for j in range(0, cells[1], COARSE):
+                step = 1 if near[i // COARSE, j // COARSE] else COARSE
+                for a in range(i, i + COARSE, step):
+                    for b in range(j, j + COARSE, step):
+                        if step > 1 or not covered[a, b]:
+                            k, right = a * stride + b, (a + step) * stride + b
+                            faces.append((k, right, right + step, k + step))
+        look = Semantic.TERRAIN, encode(Material.GRASS, Colour.GRASS)
+        deep = float(z.min()) - 1.5
+        wide = np.array([(low[0] - 400, low[1] - 400), (high[0] + 400, low[1] - 400), (high[0] + 400, high[1] + 400), (low[0] - 400, high[1] + 400)])
+        plane = polygon(np.concatenate([wide, np.full((4, 1), deep)], axis=1), *look)
+        return [solid(vertices, faces, *look), plane]
+
+
+@dataclass
+class Roadside:
+    """What has been put up so far."""
+
+    parts: list[Mesh] = field(default_factory=list)
+    boxes: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    facades: list[tuple[float, float, float, float]] = field(default_factory=list)
+    taken: list[shapely.Polygon] = field(default_factory=list)
+
+
+def furnish(strips: list[Strip], ground: Ground, keep_clear: F64, seed: int) -> Roadside:
+    """Walk along the outer edges of all roads and put things up where there is room."""
+    rng = generator(seed, Stream.SCENERY)
+    side = Roadside()
+    edges = _outer_edges(strips)
+    clear = cKDTree(keep_clear) if len(keep_clear) else None
+    for line in edges:
+        _build_plots(line, ground, side, rng)
+    for line in edges:
+        _plant(line, ground, side, clear, rng)
+    return side
+
+
+def _outer_edges(strips: list[Strip]) -> list[F64]:
+    """Outer edge lines of roads outside junctions, with the road on their left: (n, 3) each."""
+    outermost: dict[tuple[str, int, bool], Strip] = {}
+    for strip in strips:
+        key = strip.road, strip.section, strip.lane > 0
+        if strip.junction < 0 and (key not in outermost or abs(strip.lane) > abs(outermost[key].lane)):
+            outermost[key] = strip
+    return [s.right_m if s.lane < 0 else s.left_m[::-1] for s in outermost.values()]
+
+
+def _walk(line: F64) -> tuple[F64, F64]:
+    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line[:, :2], axis=0), axis=1))])
+    return s, line
+
+
+def _at(line: F64, s: F64, where: float) -> tuple[float, float, float]:
+    """x, y and direction of travel at a distance along a line."""
+    where = float(np.clip(where, 0.0, s[-1]))
+    k = int(np.clip(np.searchsorted(s, where) - 1, 0, len(s) - 2))
+    d = line[k + 1, :2] - line[k, :2]
+    p = line[k, :2] + d * (where - s[k]) / max(s[k + 1] - s[k], 1e-9)
+    return float(p[0]), float(p[1]), float(np.arctan2(d[1], d[0]))
+
+
+def _free(shape: shapely.Polygon, ground: Ground, side: Roadside, margin_m: float) -> bool:
+    grown = shape.buffer(margin_m)
+    if ground.area.intersects(grown):
+        return False
+    return not any(grown.intersects(other) for other in side.taken)
+
+
+def _build_plots(line: F64, ground: Ground, side: Roadside, rng: Rng) -> None:
+    """Buildings shoulder to shoulder or detached, set back from the edge; the road is on the left of the line."""
+    s, line = _walk(line)
+    dense = rng.random() < 0.55
+    where = float(rng.uniform(2.0, 8.0))
+    setback = float(rng.uniform(1.0, 3.0) if dense else rng.uniform(4.0, 8.0))
+    while where < s[-1] - 6.0:
+        length = float(rng.uniform(11.0, 24.0) if dense else rng.uniform(9.0, 14.0))
+        depth = float(rng.uniform(9.0, 15.0) if dense else rng.uniform(8.0, 11.0))
+        x, y, yaw = _at(line, s, where + length / 2)
+        off = setback + depth / 2 + float(rng.uniform(0.0, 0.6))
+        cx, cy = x + off * np.sin(yaw), y - off * np.cos(yaw)
+        shape = shapely.affinity.rotate(shapely.box(cx - length / 2, cy - depth / 2, cx + length / 2, cy + depth / 2), np.rad2deg(yaw))
+        draws = rng.random(8)
+        if draws[0] < (0.92 if dense else 0.75) and _free(shape, ground, side, 0.6):
+            side.taken.append(shape)
+            _building(side, cx, cy, yaw, length, depth, ground.height(cx, cy), dense, draws)
+        where += length + (float(rng.choice([0.3, 0.3, 4.0])) if dense else float(rng.uniform(4.0, 14.0)))
+
+
+def _building(side: Roadside, x: float, y: float, yaw: float, length: float, depth: float, base: float, dense: bool, draws: F64) -> None:
+    storey = 2.8 + 0.9 * float(draws[1])
+    storeys = 2 + int(draws[2] * 5) if dense else 1 + int(draws[2] * 2)
+    row = len(side.facades)
+    side.facades.append((base, storey, 1.8 + 2.2 * float(draws[3]), float(draws[4])))
+    wall = encode(Material.FACADE, Colour.WALL + int(draws[5] * WALLS), row)
+    roof = encode(Material.ROOF, Colour.ROOF + int(draws[6] * ROOFS))
+    top, kind = storeys * storey + 0.4, Semantic.BUILDING
+    low, high = rectangle(length, depth, -1.5), rectangle(length, depth, top)
+    body = frustum(low, high, kind, wall, top=roof, bottom=False)
+    if dense and draws[7] < 0.7:  # a parapet; else a gable
+        upper = [box(length + 0.4, depth + 0.4, top - 0.35, top + 0.1, kind, encode(Material.PLAIN, Colour.KERB))]
+        upper.append(box(length * 0.3, depth * 0.4, top, top + 2.2, kind, roof, length * (draws[7] - 0.35)))
+    else:
+        upper = [_gable(length + 0.8, depth + 0.8, top, 0.35 * depth, kind, wall, roof)]
+    side.parts.append(moved(Mesh.join([body, *upper]), x, y, base, yaw))
+    side.boxes.append((x, y, yaw, length, depth))
+
+
+def _gable(length: float, depth: float, z: float, rise: float, kind: int, wall: int, roof: int) -> Mesh:
+    a, b = length / 2, depth / 2
+    v = np.array([(-a, -b, z), (a, -b, z), (a, b, z), (-a, b, z), (-a, 0, z + rise), (a, 0, z + rise)])
+    return Mesh.join([solid(v, [(0, 1, 5, 4), (2, 3, 4, 5), (0, 3, 2, 1)], kind, roof), solid(v, [(1, 2, 5), (3, 0, 4)], kind, wall)])
+
+
+def _plant(line: F64, ground: Ground, side: Roadside, clear: cKDTree | None, rng: Rng) -> None:
+    """Street lamps, trees, hedges and fences along an edge."""
+    s, line = _walk(line)
+    if s[-1] < 8.0:
+        return
+    spacing, trees, front = float(rng.uniform(9.0, 22.0)), rng.random() < 0.7, rng.random()
+    for k, where in enumerate(np.arange(6.0, s[-1] - 5.0, spacing)):
+        x, y, yaw = _at(line, s, float(where) + float(rng.uniform(-1.5, 1.5)))
+        out = 0.6 + float(rng.uniform(0.0, 1.2))
+        px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
+        draws = rng.random(6)
+        spot = shapely.Point(px, py)
+        if (clear is not None and clear.query((px, py))[0] < 9.0) or not _free(spot.buffer(0.3), ground, side, 0.1):
+            continue
+        base = ground.height(px, py)
+        if k % 2 == 0 and draws[0] < 0.7:
+            side.parts.append(moved(_street_lamp(), px, py, base, yaw + np.pi / 2))
+            side.boxes.append((px, py, yaw, 0.2, 0.2))
+        elif trees and draws[0] < 0.85:
+            side.parts.append(moved(_tree(draws), px, py, base, yaw=6.28 * float(draws[5])))
+            side.boxes.append((px, py, yaw, 0.4, 0.4))
+    if front < 0.55:
+        _front(line, s, ground, side, hedge=front < 0.3, height=0.8 + front, setback=2.3)
+    for _ in range(int(s[-1] / 14.0)):  # trees in the gardens behind
+        x, y, yaw = _at(line, s, float(rng.uniform(0.0, s[-1])))
+        out, draws = float(rng.uniform(4.0, 34.0)), rng.random(6)
+        px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
+        if _free(shapely.Point(px, py).buffer(1.5), ground, side, 0.5):
+            side.parts.append(moved(_tree(draws), px, py, ground.height(px, py) - 0.1, yaw=6.28 * float(draws[5])))
+            side.boxes.append((px, py, 0.0, 0.4, 0.4))
+
+
+def _front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, height: float, setback: float) -> None:
+    """A hedge or a fence in pieces of 5 m with gaps for driveways."""
+    look = (Semantic.VEGETATION, encode(Material.FOLIAGE, Colour.LEAF + 1)) if hedge else (Semantic.FENCE, encode(Material.FENCE, Colour.FENCE))
+    for k, where in enumerate(np.arange(4.0, s[-1] - 6.0, 5.0)):
+        x, y, yaw = _at(line, s, float(where) + 2.5)
+        px, py = x + setback * np.sin(yaw), y - setback * np.cos(yaw)
+        shape = shapely.affinity.rotate(shapely.box(px - 2.5, py - 0.3, px + 2.5, py + 0.3), np.rad2deg(yaw))
+        if k % 4 == 3 or not _free(shape, ground, side, 0.1):
+            continue
+        wide = 0.6 if hedge else 0.06
+        side.parts.append(moved(box(5.0, wide, -0.3, height, *look, taper=0.97 if hedge else 1.0), px, py, ground.height(px, py), yaw))
+        side.boxes.append((px, py, yaw, 5.0, wide))
+
+
+def _street_lamp() -> Mesh:
+    """Reaches over the road along -x... its arm along +x; 7 m tall."""
+    pole = encode(Material.METAL, Colour.POLE)
+    parts = [cylinder(6, 0.08, -0.2, 7.0, Semantic.POLE, pole, taper=0.7), box(1.8, 0.1, 6.9, 7.0, Semantic.POLE, pole, 0.9)]
+    parts.append(box(0.7, 0.28, 6.82, 6.95, Semantic.POLE, encode(Material.STREET_LAMP, Colour.WHITE), 1.8))
+    return Mesh.join(parts)
+
+
+def _tree(draws: F64) -> Mesh:
+    """Trunk and crown: round, tall or a conifer."""
+    height, leaf = 4.5 + 4.5 * float(draws[1]), encode(Material.FOLIAGE, Colour.LEAF + int(draws[2] * LEAVES))
+    bark = encode(Material.BARK, Colour.BARK)
+    if draws[3] < 0.2:
+        parts = [cylinder(5, 0.16, -0.3, height * 0.4, Semantic.VEGETATION, bark)]
+        for k in range(3):
+            z, r = height * (0.2 + 0.25 * k), height * 0.24 * (1.0 - 0.27 * k)
+            parts.append(cylinder(7, r, z, z + height * 0.36, Semantic.VEGETATION, leaf, taper=0.05, bottom=True))
+        return Mesh.join(parts)
+    parts = [cylinder(6, 0.2, -0.3, height * 0.6, Semantic.VEGETATION, bark, taper=0.6)]
+    crown = ball(1, Semantic.VEGETATION, leaf)
+    bumps = 1.0 + 0.22 * np.sin(crown.vertices @ np.array([[5.1], [4.3], [6.7]]) + 9.0 * draws[4])
+    crown = Mesh((crown.vertices * bumps).astype(np.float32), crown.triangles, crown.semantic, crown.material)
+    r = height * (0.25 + 0.1 * float(draws[4]))
+    tall = 0.32 if draws[3] < 0.7 else 0.4
+    parts.append(moved(crown, 0.0, 0.0, height * 0.68, scale=(r, r, height * tall)))
+    if draws[3] > 0.45:
+        parts.append(moved(crown, 0.45 * r, 0.3 * r, height * 0.58, yaw=2.0, scale=(0.7 * r, 0.7 * r, height * 0.22)))
+    return Mesh.join(parts)

@@ -1,0 +1,209 @@
+"""The embedded world: one drive in our own simulator, as the loop sees it.
+
+A batch of one world, its scenery, the sensors of the rig and the referee. Deterministic: (map, scenario, commands) decide
+every byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.actor_meshes import library
+from sim.batch import Batch
+from sim.camera import Cameras
+from sim.geometry import Geometry
+from sim.referee import Referee, hits_of_ego
+from sim.scenery import build
+from sim.sensors import Sensors
+from sim.spawn import spawn
+from sim.state import Driver
+from sim.weather import WEATHERS
+from stack.frames import Pose
+from stack.loop import Scenario
+from stack.messages import Actors, Command, Ego, Event, Rig, SensorFrame, Truth, TruthImages
+from stack.opendrive import RoadMap
+from stack.rates import StageTimes
+from stack.vehicle import load_vehicle
+
+EGO = "sedan"
+TRAFFIC = ("hatchback", "suv", "van", "truck", "bus", "motorcycle", "bicycle")
+
+
+class EmbeddedWorld:
+    """A `World`. Built for one map; `reset` takes any scenario on it. Actor ids are rows of the state; the ego is row 0."""
+
+    def __init__(self, road_map: RoadMap, device: str = "cpu", times: StageTimes | None = None, look: int = 0) -> None:
+        """`look`: seed of the scenery's dress (buildings, trees, colours)."""
+        self.road_map, self.device, self.look_seed = road_map, device, look
+        self.times = times or StageTimes()
+        self.params = [load_vehicle(name) for name in (EGO, *TRAFFIC)]
+
+    def reset(self, scenario: Scenario) -> SensorFrame:
+        """Everybody at the start; the first frame."""
+        self._prepare(scenario, Driver.POLICY)
+        self.referee = Referee(scenario, self.params[0])
+        self._events: tuple[Event, ...] = ()
+        return self._sense(np.zeros(3))
+
+    def step(self, command: Command) -> SensorFrame:
+        """One tick with these pedals."""
+        self.batch.set_pedals(0, 0, command.pedals)
+        with self.times.section("world"):
+            self.batch.step()
+        self.tick += 1
+        self._place_actors()
+        columns = {name: self.batch.state.numpy(name)[0] for name in ("hit_other", "hit_speed_mps", "hit_x_m", "hit_y_m")}
+        frame = self._sense(np.zeros(3))
+        self._events = self.referee.observe(self.truth(), hits_of_ego(columns))
+        return frame
+
+    def warm_up(self, scenario: Scenario) -> None:
+        """Compile and load every kernel, so that the drive itself does not wait; leaves no trace in the drive."""
+        self.reset(scenario)
+        self.batch.step()
+        self._sense(np.zeros(3))
+        self.times.seconds.clear()
+
+    @property
+    def done(self) -> bool:
+        return self.referee.done
+
+    @property
+    def progress(self) -> float:
+        """Share of the route completed."""
+        return self.referee.progress
+
+    def events(self) -> tuple[Event, ...]:
+        return self._events
+
+    def truth(self) -> Truth:
+        """Of the newest frame's instant."""
+        ego, actors = self._actors()
+        signals = self.batch.state.numpy("signal_state")[0, : self.scenario.graph.signals].astype(np.uint8)
+        return Truth(self.tick, ego, actors, signals, self._truth_images)
+
+    def state_hash(self) -> str:
+        """Over every state array and every byte that the sensors gave in this tick."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(self.batch.hash().encode())
+        digest.update(self._sensor_hash)
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Nothing is held outside the process."""
+
+    # ------------------------------------------------ tours: the ego as part of traffic, for data sets
+
+    def tour(self, scenario: Scenario) -> None:
+        """Like `reset`, but the traffic model drives the ego and nothing is sensed until `look`."""
+        self._prepare(scenario, Driver.IDM)
+
+    def advance(self) -> None:
+        """One tick without sensors."""
+        self.batch.step()
+        self.tick += 1
+
+    def look(self, nudge: NDArray[np.float64]) -> tuple[SensorFrame, Truth]:
+        """A frame with its truth, the cameras' car moved by (left m, yaw rad, pitch rad)."""
+        self._place_actors()
+        frame = self._sense(nudge)
+        truth = self.truth()
+        return frame, Truth(truth.tick, self._ego(self._nudged(nudge)), truth.actors, truth.signal_state, truth.images)
+
+    # ------------------------------------------------
+
+    def _prepare(self, scenario: Scenario, driver: Driver) -> None:
+        if scenario.weather not in WEATHERS:
+            raise ValueError(f"weather: found {scenario.weather!r}, expected one of {', '.join(WEATHERS)}")
+        self.scenario, self.tick = scenario, 0
+        route = scenario.route
+        start = (int(route.lanes[0]), route.start_s_m)
+        rows = spawn(
+            scenario.graph, self.params, scenario.seed, scenario.vehicles, scenario.pedestrians, start, near_route=route
+        )
+        rows["driver"][0] = driver
+        if driver == Driver.IDM:
+            typical = {"wish_factor": 1.0, "headway_s": 1.4, "accel_max_mps2": 1.6, "brake_comfort_mps2": 2.0, "gap_min_m": 2.5}
+            for name, value in typical.items():
+                rows[name][0] = value
+        self._build(scenario)
+        weather = WEATHERS[scenario.weather]
+        self.batch.reset_world(0, rows, scenario.seed, friction=weather.friction)
+        self.cameras.set_weather(weather, scenario.seed)
+        self.sensors.reset()
+        self._place_actors()
+
+    def _build(self, scenario: Scenario) -> None:
+        """Batch, scenery and sensors; kept from drive to drive on the same graph and rig."""
+        key = (id(scenario.graph), scenario.rig, scenario.vehicles + scenario.pedestrians)
+        if getattr(self, "_key", None) == key:
+            return
+        self._key = key
+        graph, rig = scenario.graph, scenario.rig
+        actors = 1 + scenario.vehicles + scenario.pedestrians
+        scenery = build(self.road_map, graph, self.look_seed)
+        self.batch = Batch(graph, self.params, 1, actors, self.device, scenery.static_boxes)
+        self.geometry = Geometry(scenery.mesh, library(), actors, graph.signals, self.device)
+        self.cameras = Cameras(rig, self.geometry, scenery, self.device)
+        self.sensors = Sensors(self.batch.state, self.geometry, rig)
+
+    def _place_actors(self) -> None:
+        self.geometry.update(self.batch.state, 0, viewer=0)
+
+    def _sense(self, nudge: NDArray[np.float64]) -> SensorFrame:
+        with self.times.section("cameras"):
+            images, truths = self.cameras.render(self._nudged(nudge), self.tick, self.batch.state)
+            self._truth_images: tuple[TruthImages, ...] = truths
+        with self.times.section("ranges"):
+            lidar, radar, imu, gnss, wheels = self.sensors.read(self.tick)
+        digest = hashlib.blake2b(digest_size=8)
+        for image in images:
+            digest.update(image.jpeg)
+        for message in (lidar, radar, imu, gnss, wheels):
+            for value in vars(message).values():
+                digest.update(np.ascontiguousarray(value).tobytes())
+        self._sensor_hash = digest.digest()
+        return SensorFrame(self.tick, self.tick * 0.05, images, lidar, radar, imu, gnss, wheels)
+
+    def _column(self, name: str) -> Any:
+        return self.batch.state.numpy(name)[0]
+
+    def _nudged(self, nudge: NDArray[np.float64]) -> Pose:
+        """The ego's pose, moved by (left m, yaw rad, pitch rad)."""
+        x, y, z, yaw, pitch, roll = (
+            float(self._column(name)[0]) for name in ("x_m", "y_m", "z_m", "yaw_rad", "pitch_rad", "roll_rad")
+        )
+        side, turn, tilt = (float(value) for value in nudge)
+        return Pose(x - side * np.sin(yaw), y + side * np.cos(yaw), z, yaw + turn, pitch + tilt, roll)
+
+    def _ego(self, pose: Pose) -> Ego:
+        vx, vy, rate, accel, angle = (
+            float(self._column(name)[0])
+            for name in ("vx_mps", "vy_mps", "yaw_rate_radps", "ax_mps2", "wheel_angle_rad")
+        )
+        return Ego(pose, vx, vy, rate, accel, angle, np.zeros((5, 5)))
+
+    def _actors(self) -> tuple[Ego, Actors]:
+        rows = np.flatnonzero(self._column("kind"))
+        rows = rows[rows != 0]
+
+        def column(name: str) -> NDArray[np.float64]:
+            return self._column(name)[rows].astype(np.float64)
+
+        yaw, centre, vx, vy = column("yaw_rad"), column("centre_m"), column("vx_mps"), column("vy_mps")
+        rate = column("yaw_rate_radps")
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        side = vy + rate * centre  # speed of the box centre
+        pitch = column("pitch_rad")
+        n = len(rows)
+        actors = Actors(
+            rows.astype(np.int32), self._column("kind")[rows].astype(np.uint8),
+            np.stack([column("x_m") + centre * cos, column("y_m") + centre * sin, column("z_m") + centre * np.sin(pitch)], -1),
+            yaw, np.stack([vx * cos - side * sin, vx * sin + side * cos], -1), rate,
+            np.stack([column("length_m"), column("width_m"), column("height_m")], -1), np.ones(n), np.zeros((n, 4, 4)),
+        )  # fmt: skip
+        return self._ego(self._nudged(np.zeros(3))), actors

@@ -1,0 +1,91 @@
+"""Poses, transforms and projection. ISO 8855: x ahead, y left, z up, yaw counter-clockwise; SI units and radians.
+
+Transforms read right to left and cancel: `points_world = world_from_ego @ ego_from_camera @ points_camera`.
+Cameras are optical: x right, y down, z ahead. docs/frames.md has the table of frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Position and attitude of a body in the world frame. Rotation is Rz(yaw) Ry(-pitch) Rx(roll): pitch is nose up."""
+
+    x_m: float
+    y_m: float
+    z_m: float = 0.0
+    yaw_rad: float = 0.0
+    pitch_rad: float = 0.0
+    roll_rad: float = 0.0
+
+    def matrix(self) -> F64:
+        """world_from_body, (4, 4)."""
+        return transform(self.x_m, self.y_m, self.z_m, self.yaw_rad, self.pitch_rad, self.roll_rad)
+
+
+def transform(x: float, y: float, z: float, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> F64:
+    """parent_from_child, (4, 4), from a translation in m and angles in rad (pitch is nose up)."""
+    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    return np.array(
+        [
+            [cy * cp, -cy * sp * sr - sy * cr, -cy * sp * cr + sy * sr, x],
+            [sy * cp, -sy * sp * sr + cy * cr, -sy * sp * cr - cy * sr, y],
+            [sp, cp * sr, cp * cr, z],
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+    )
+
+
+# ego axes from optical axes: x ahead = z optical, y left = -x optical, z up = -y optical
+BODY_FROM_OPTICAL: F64 = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+
+
+def inverse(parent_from_child: F64) -> F64:
+    """child_from_parent, (4, 4), of a rigid transform."""
+    out = np.eye(4)
+    out[:3, :3] = parent_from_child[:3, :3].T
+    out[:3, 3] = -out[:3, :3] @ parent_from_child[:3, 3]
+    return out
+
+
+def apply(parent_from_child: F64, points_child: F64) -> F64:
+    """(..., 3) points moved into the parent frame."""
+    moved: F64 = points_child @ parent_from_child[:3, :3].T + parent_from_child[:3, 3]
+    return moved
+
+
+def wrap(angle_rad: F64 | float) -> F64:
+    """Angle in (-pi, pi]."""
+    wrapped: F64 = -((-np.asarray(angle_rad) + np.pi) % (2.0 * np.pi) - np.pi)
+    return wrapped
+
+
+def intrinsics(width_px: int, height_px: int, hfov_rad: float) -> F64:
+    """(3, 3) pinhole matrix; square pixels; pixel (0, 0) covers [0, 1) x [0, 1), so the centre is (W/2, H/2)."""
+    f = 0.5 * width_px / np.tan(0.5 * hfov_rad)
+    return np.array([[f, 0.0, 0.5 * width_px], [0.0, f, 0.5 * height_px], [0.0, 0.0, 1.0]])
+
+
+def project(matrix: F64, points_camera: F64) -> tuple[F64, F64]:
+    """Pixels (..., 2) and depth z (...) in m of (..., 3) optical points. Pixels mean nothing where depth <= 0."""
+    depth = points_camera[..., 2]
+    safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
+    uv = points_camera[..., :2] / safe[..., None] * np.array([matrix[0, 0], matrix[1, 1]]) + matrix[:2, 2]
+    return uv, depth
+
+
+def box_corners(length_m: F64, width_m: F64, height_m: F64) -> F64:
+    """(N, 8, 3) corners of boxes about their centre on the ground: z runs from 0 to height."""
+    unit = np.array([[x, y, z] for z in (0.0, 1.0) for x, y in ((0.5, 0.5), (0.5, -0.5), (-0.5, -0.5), (-0.5, 0.5))])
+    size = np.stack([np.atleast_1d(length_m), np.atleast_1d(width_m), np.atleast_1d(height_m)], axis=-1)
+    corners: F64 = unit[None] * size[:, None, :]
+    return corners

@@ -1,0 +1,206 @@
+"""Our own towns: libcarla loads them, traffic can get everywhere, roads join without a step and do not overlap."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from itertools import combinations
+
+import networkx as nx
+import numpy as np
+import pytest
+from lxml import etree
+from shapely import STRtree
+from shapely.geometry import Polygon
+from shapely.ops import unary_union
+
+from sim.maps.generate import TOWNS, random_town
+from stack.lanegraph import YELLOW_S, LaneGraph
+from stack.opendrive import MAPS, RoadMap, build_graph, find_map, load_map
+from stack.opendrive.geometry import reference
+
+RANDOM = ("random 21",)
+ALL = (*TOWNS, *RANDOM)
+NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
+
+LIBCARLA = """
+import json, math, sys, carla
+for file in sys.argv[1:]:
+    town = carla.Map("town", open(file).read())
+    places = [w.transform for w in town.generate_waypoints(2.0)]
+    numbers = [v for p in places for v in (p.location.x, p.location.y, p.location.z, p.rotation.yaw, p.rotation.pitch)]
+    print(json.dumps({
+        "edges": len(town.get_topology()), "finite": all(map(math.isfinite, numbers)), "places": len(places),
+        "dead_ends": sum(not w.next(3.0) for w in town.generate_waypoints(2.0)),
+        "crosswalk_points": len(town.get_crosswalks()), "landmarks": [m.type for m in town.get_all_landmarks()],
+    }))
+"""
+
+
+@cache
+def text_of(name: str) -> str:
+    if name in TOWNS:
+        return find_map(name).read_text(encoding="utf-8")
+    return random_town(int(name.split()[1]), name)
+
+
+@cache
+def map_of(name: str) -> RoadMap:
+    return load_map(text_of(name), name)
+
+
+@cache
+def graph_of(name: str) -> LaneGraph:
+    return build_graph(map_of(name))
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another_town() -> None:
+    name = RANDOM[0]
+    assert random_town(21, name) == text_of(name)
+    assert random_town(22, name) != text_of(name)
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_the_committed_map_is_what_the_generator_makes(name: str) -> None:
+    made, kept = random_town(TOWNS[name][0], name, TOWNS[name][1]), text_of(name)
+    assert NUMBER.sub("#", made) == NUMBER.sub("#", kept)  # numbers may differ in the last digit between machines
+    assert np.allclose([float(n) for n in NUMBER.findall(made)], [float(n) for n in NUMBER.findall(kept)], atol=2e-6)
+    assert len(kept.encode()) < 600_000
+
+
+def test_maps_beside_the_generator_are_all_named_in_it() -> None:
+    assert {path.stem for path in MAPS.glob("*.xodr")} == set(TOWNS)
+
+
+def test_libcarla_loads_every_town() -> None:
+    pytest.importorskip("carla", reason="carla has no wheel for this machine")
+    files = [str(find_map(name)) for name in TOWNS]
+    run = subprocess.run(
+        [sys.executable, "-c", LIBCARLA, *files], capture_output=True, text=True, check=True, timeout=120
+    )
+    found = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    assert len(found) == len(TOWNS)
+    for name, town in zip(TOWNS, found, strict=True):
+        root = etree.fromstring(text_of(name).encode())
+        assert town["edges"] > 100 and town["places"] > 1000 and town["finite"], name
+        assert town["dead_ends"] == 0, name
+        assert town["crosswalk_points"] == 5 * len(root.findall(".//object[@type='crosswalk']")) > 0, name
+        posts = len(root.findall(".//signal")) + len(root.findall(".//signalReference"))
+        assert len(town["landmarks"]) == posts and {"1000001", "274"} <= set(town["landmarks"]), name
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_lane_can_be_reached_from_every_other(name: str) -> None:
+    graph, ways = graph_of(name), nx.DiGraph()
+    for lane in range(graph.lanes):
+        ways.add_edges_from((lane, int(n)) for n in graph.successors(lane))
+        for beside, allowed in ((graph.lane_left, graph.lane_change_left), (graph.lane_right, graph.lane_change_right)):
+            if beside[lane] >= 0 and allowed[lane]:
+                ways.add_edge(lane, int(beside[lane]))
+    assert ways.number_of_nodes() == graph.lanes
+    assert nx.is_strongly_connected(ways)
+    assert not map_of(name).warnings
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_lanes_meet_without_a_step_or_a_kink(name: str) -> None:
+    graph, roads = graph_of(name), map_of(name).document.roads
+    for lane in range(graph.lanes):
+        for following in graph.successors(lane):
+            assert np.linalg.norm(graph.points(lane)[-1] - graph.points(int(following))[0]) < 0.01
+    for road in roads.values():
+        for link, own_s in ((road.predecessor, 0.0), (road.successor, road.length_m)):
+            if road.junction == "-1" or link is None:
+                continue
+            other = roads[link.id]
+            other_s = 0.0 if link.contact == "start" else other.length_m
+            one, two = reference(road, np.array([own_s])), reference(other, np.array([other_s]))
+            turned = np.pi if (link.contact == "start") == (own_s == 0.0) else 0.0
+            kink = float(one.hdg_rad[0] - two.hdg_rad[0]) + turned
+            assert abs(np.degrees(np.angle(np.exp(1j * kink)))) < 0.01
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_streets_and_junctions_do_not_overlap(name: str) -> None:
+    grounds: dict[tuple[str, str | int], list[Polygon]] = {}
+    for strip in map_of(name).strips(2.0):
+        key = ("street", strip.road) if strip.junction < 0 else ("junction", strip.junction)
+        ribbon = np.concatenate([strip.left_m[:, :2], strip.right_m[::-1, :2]])
+        grounds.setdefault(key, []).append(Polygon(ribbon).buffer(0.0))
+    areas = [unary_union(parts).buffer(-0.05) for parts in grounds.values()]
+    tree = STRtree(areas)
+    overlaps = [(a, b) for a, b in tree.query(areas, predicate="intersects").T if a < b]
+    assert not overlaps, [(list(grounds)[a], list(grounds)[b]) for a, b in overlaps]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_cars_and_walkers_have_room(name: str) -> None:
+    graph = graph_of(name)
+    outside = graph.lane_junction < 0
+    widths = np.concatenate([graph.width_m[s : s + n] for s, n in zip(graph.lane_start, graph.lane_count, strict=True)])
+    assert widths.min() > 2.99 and widths.max() < 4.01
+    assert np.abs(graph.curvature_1pm).max() < 1.0 / 6.0
+    assert np.abs(np.tan(graph.pitch_rad)).max() < 0.065
+    assert graph.lane_length_m[outside].min() > 15.0
+    assert set(np.round(graph.lane_limit_mps * 3.6).astype(int).tolist()) <= {30, 40, 50}
+    assert len(graph.walk_start) > 0 and len(graph.crosswalk_xyz_m) > 10
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_lit_junctions_have_a_light_for_every_approach_that_faces_it(name: str) -> None:
+    graph = graph_of(name)
+    lit = np.flatnonzero(graph.lane_signal >= 0)
+    lit_junctions = set(graph.lane_junction[lit].tolist())
+    assert lit_junctions == set(graph.signal_junction.tolist()) and len(lit_junctions) >= 3
+    for lane in np.flatnonzero(graph.lane_junction >= 0):
+        assert (graph.lane_signal[lane] >= 0) == (graph.lane_junction[lane] in lit_junctions)
+    for lane in lit:
+        start, yaw = graph.points(int(lane))[0], float(graph.yaw_rad[graph.lane_start[lane]])
+        heads = graph.head_signal == graph.lane_signal[lane]
+        facing = heads & (np.cos(graph.head_yaw_rad - yaw) < -np.cos(np.radians(30.0)))
+        ahead_m = (graph.head_xyz_m[:, :2] - start[:2]) @ (np.cos(yaw), np.sin(yaw))
+        height_m = graph.head_xyz_m[:, 2] - start[2]
+        assert (facing & (ahead_m > -8.0) & (ahead_m < 60.0) & (height_m > 2.4) & (height_m < 5.8)).any()
+    assert 7.5 < graph.signal_green_s.min() and graph.signal_green_s.max() < 16.5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_only_opposite_approaches_are_green_together(name: str) -> None:
+    graph = graph_of(name)
+    for signal in range(graph.signals):
+        lanes = np.flatnonzero(graph.lane_signal == signal)
+        axes = 2.0 * graph.yaw_rad[graph.lane_start[lanes]]  # opposite headings are one axis
+        assert np.cos(axes - axes[0]).min() > np.cos(np.radians(80.0))
+    for a, b in combinations(range(graph.signals), 2):
+        if graph.signal_junction[a] == graph.signal_junction[b]:
+            starts = graph.signal_green_from_s[[a, b]]
+            first = (a, b)[int(np.argmin(starts))]
+            assert starts.min() + graph.signal_green_s[first] + YELLOW_S < starts.max()
+
+
+def test_the_towns_differ_and_hold_every_kind_of_junction() -> None:
+    roots = {name: etree.fromstring(text_of(name).encode()) for name in TOWNS}
+    kinds = {signal.get("type") for root in roots.values() for signal in root.iter("signal")}
+    assert kinds == {"1000001", "206", "205", "274"}
+    shapes = {geometry[0].tag for root in roots.values() for geometry in root.iter("geometry")}
+    assert shapes == {"line", "arc", "spiral"}
+    assert {len(junction.findall("controller")) for root in roots.values() for junction in root.iter("junction")} >= {
+        0,
+        2,
+        3,
+        4,
+    }
+    arms = {
+        len({c.get("incomingRoad") for c in junction.iter("connection")})
+        for root in roots.values()
+        for junction in root.iter("junction")
+    }
+    assert arms == {3, 4}
+    assert any(
+        len(road.findall(".//left/lane[@type='driving']")) == 2 for r in roots.values() for road in r.iter("road")
+    )
+    heights = [float(z.get("a", "0")) for root in roots.values() for z in root.iter("elevation")]
+    assert min(heights) < -1.0 and max(heights) > 1.0
