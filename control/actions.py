@@ -1,8 +1,8 @@
 """The policy's two numbers in [-1, 1] -> wheel angle and acceleration, and the network that makes them.
 
 The first is a share of the curvature that the car may drive at its speed (lateral acceleration LATERAL_MPS2, at most
-CURVATURE_1PM), so that one unit means the same discomfort at any speed. The second is acceleration, ACCEL_MPS2 ahead and
-BRAKE_MPS2 back.
+CURVATURE_1PM), so that one unit means the same discomfort at any speed. The second is acceleration, up to ACCEL_MPS2 ahead
+and BRAKE_MPS2 back; braking grows with the square, so that gentle braking is finely set and random actions average to none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def wheel_angle_of(action: float, speed_mps: float, wheelbase_m: float) -> float
 @wp.func
 def accel_of(action: float) -> float:
     a = wp.clamp(action, -1.0, 1.0)
-    return wp.where(a > 0.0, ACCEL_MPS2 * a, BRAKE_MPS2 * a)
+    return wp.where(a > 0.0, ACCEL_MPS2 * a, -BRAKE_MPS2 * a * a)
 
 
 @wp.kernel(enable_backward=False)

@@ -35,7 +35,9 @@ OBSTACLE_RANGE_M = 60.0
 CELL_RAD = np.deg2rad(1.5)  # two columns: one dropped return does not split an object
 CELL_M, CELL_GROWTH = 0.35, 0.02  # depth of a cell: 0.35 m + 2 % of the range
 CLUSTER_POINTS = 3
+CLUSTER_EXTENT_M = 16.0  # anything longer is a wall
 FIT_ANGLES_RAD = np.deg2rad(np.arange(0.0, 90.0, 3.0))
+FIT_POINTS = 32  # of a cluster, evenly chosen: the angle needs no more
 
 
 @dataclass(frozen=True)
@@ -94,27 +96,29 @@ def _ground(xyz: F32, hit: BOOL) -> tuple[F32, BOOL]:
     height, ground = np.zeros((rings, columns), np.float32), np.zeros((rings, columns), bool)
     last_z, last_r = np.zeros(columns, np.float32), np.zeros(columns, np.float32)
     for ring in range(rings - 1, -1, -1):
-        rise, run = z[ring] - last_z, r[ring] - last_r
-        height[ring] = rise
-        size = np.abs(rise)
-        flat = hit[ring] & (size < 0.5 * run + 0.03) & (size < 0.03 * run + 0.18)
+        rise, run = np.subtract(z[ring], last_z, out=height[ring]), r[ring] - last_r
+        flat = hit[ring] & (np.abs(rise) < np.minimum(0.5 * run + 0.03, 0.03 * run + 0.18))
         ground[ring] = flat
-        last_z, last_r = np.where(flat, z[ring], last_z), np.where(flat, r[ring], last_r)
+        np.copyto(last_z, z[ring], where=flat)
+        np.copyto(last_r, r[ring], where=flat)
     return height, ground
 
 
 def edges(seen: Scan) -> EdgePoints:
     """Kerbs and lane markings: points where a ring steps up or down by a kerb, or crosses a bright narrow line."""
     none = np.zeros((0, 2))
-    if seen.hit.shape[1] < 8:
+    if seen.hit.shape[1] < 9:
         return EdgePoints(none, none)
     xy, z = seen.xyz_m[..., :2], seen.xyz_m[..., 2]
     near = seen.ground & ((xy**2).sum(-1) < EDGE_RANGE_M**2)
-    # columns a b . . c d: flat from a to b, a step from b to c, flat from c to d
-    step = np.abs(z[:, 3:-1] - z[:, 1:-3])
-    flat = (np.abs(z[:, 1:-3] - z[:, :-4]) < FLAT_M) & (np.abs(z[:, 4:] - z[:, 3:-1]) < FLAT_M)
-    kerb = (step > KERB_M[0]) & (step < KERB_M[1]) & flat & near[:, :-4] & near[:, 1:-3] & near[:, 3:-1] & near[:, 4:]
-    kerb_xy = 0.5 * (xy[:, 1:-3] + xy[:, 3:-1])[kerb]
+    # columns a b . . . c d: flat from a to b, a step from b to c, flat from c to d
+    rise = np.abs(np.diff(z, axis=1))
+    flat = near[:, 1:] & near[:, :-1] & (rise < FLAT_M)  # from a column to the next
+    step = np.abs(z[:, 5:-1] - z[:, 1:-5])
+    ring, column = np.nonzero((step > KERB_M[0]) & (step < KERB_M[1]) & flat[:, :-5] & flat[:, 5:])
+    # a beam that meets the kerb's face meets the edge itself: the steepest pair of columns holds it
+    column = column + 1 + rise[ring[:, None], column[:, None] + np.arange(1, 5)].argmax(axis=1)
+    kerb_xy = 0.5 * (xy[ring, column] + xy[ring, column + 1])
     i = seen.intensity
     peak = np.minimum(i[:, 3:-3] - i[:, :-6], i[:, 3:-3] - i[:, 6:]) > MARKING_CONTRAST
     level = (np.abs(z[:, 3:-3] - z[:, :-6]) < FLAT_M) & (np.abs(z[:, 3:-3] - z[:, 6:]) < FLAT_M)
@@ -145,13 +149,18 @@ class Turn:
 
 
 def cluster(xyz_m: F32, height_m: F32, time_s: F64, fresh: BOOL) -> Clusters:
-    """Connected groups of at least CLUSTER_POINTS points, with their boxes."""
+    """Connected groups of at least CLUSTER_POINTS points and no longer than CLUSTER_EXTENT_M, with their boxes."""
     label = _connected(xyz_m)
     order = np.argsort(label, kind="stable")
-    size = np.bincount(label, minlength=1)
-    order = order[size[label[order]] >= CLUSTER_POINTS]
-    count = size[size >= CLUSTER_POINTS].astype(np.int64)
-    start = np.concatenate([[0], np.cumsum(count)[:-1]]).astype(np.int64) if len(count) else np.zeros(0, np.int64)
+    size = np.bincount(label)
+    good = size >= CLUSTER_POINTS
+    if len(order):
+        first, xy = np.cumsum(size) - size, xyz_m[order, :2]
+        extent = np.maximum.reduceat(xy, first) - np.minimum.reduceat(xy, first)
+        good &= np.hypot(extent[:, 0], extent[:, 1]) < CLUSTER_EXTENT_M
+    order = order[good[label[order]]]
+    count = size[good].astype(np.int64)
+    start = np.cumsum(count) - count
     points = xyz_m[order]
     if len(start) == 0:
         empty = np.zeros(0)
@@ -191,18 +200,15 @@ def fit_boxes(xy_m: F32, start: NDArray[np.int64], count: NDArray[np.int64]) -> 
     The angle is the one at which the points lie closest to the sides of their bounding box: most sum 1 / max(d, d0).
     """
     cos, sin = np.cos(FIT_ANGLES_RAD).astype(np.float32), np.sin(FIT_ANGLES_RAD).astype(np.float32)
-    u = xy_m[:, :1] * cos + xy_m[:, 1:] * sin  # (P, A)
-    v = xy_m[:, 1:] * cos - xy_m[:, :1] * sin
-    u0, u1 = np.minimum.reduceat(u, start), np.maximum.reduceat(u, start)
-    v0, v1 = np.minimum.reduceat(v, start), np.maximum.reduceat(v, start)
-    owner = np.repeat(np.arange(len(start)), count)
-    side_u = np.minimum(u - u0[owner], u1[owner] - u)
-    side_v = np.minimum(v - v0[owner], v1[owner] - v)
-    score = np.add.reduceat(1.0 / np.maximum(np.minimum(side_u, side_v), np.float32(0.05)), start)
-    best = np.argmax(score, axis=1)
-    rows = np.arange(len(start))
-    bounds = np.stack([b[rows, best] for b in (u0, u1, v0, v1)], axis=-1).astype(np.float64)
-    return FIT_ANGLES_RAD[best], bounds
+    # FIT_POINTS rows for every cluster; small ones repeat theirs, which leaves the best angle as it is
+    chosen = start[:, None] + np.arange(FIT_POINTS) * count[:, None] // FIT_POINTS  # (K, F)
+    x, y = xy_m[chosen, :1], xy_m[chosen, 1:]
+    near = np.full((len(start), FIT_POINTS, len(cos)), np.inf, np.float32)  # (K, F, A)
+    for w in (x * cos + y * sin, y * cos - x * sin):
+        low, high = w.min(axis=1, keepdims=True), w.max(axis=1, keepdims=True)
+        np.minimum(near, np.minimum(w - low, high - w), out=near)
+    best = np.argmax((1.0 / np.maximum(near, np.float32(0.05))).sum(axis=1), axis=1)
+    return FIT_ANGLES_RAD[best], bounds_along(xy_m, start, count, FIT_ANGLES_RAD[best])
 
 
 def bounds_along(xy_m: F32, start: NDArray[np.int64], count: NDArray[np.int64], yaw_rad: F64) -> F64:

@@ -35,7 +35,10 @@ GNSS_SIGMA_M = 0.35  # white part of a fix
 WHEEL_SIGMA_MPS = 0.05
 STILL_MPS = 0.02
 GATE = 16.0  # squared, of an innovation; beyond it the sample counts with inflated noise
-MATCH_FLOOR = np.array([0.12, 0.12, 0.006])  # m, m, rad: what one registration errs by whatever the number of points
+# m along the car, m across, rad: what one registration errs by whatever the number of points. Along the road it has
+# only bends and corners to go by, where the map is least exact
+MATCH_FLOOR = np.array([4.0, 0.12, 0.006])
+MATCH_GATE = 16.3  # chi-square, 3 dof, 99.9 %
 
 
 class Localizer:
@@ -159,9 +162,13 @@ class Localizer:
         if found is None:
             return
         delta, covariance = found
-        noise = covariance + np.diag(MATCH_FLOOR**2)
+        cos, sin = math.cos(pose[2]), math.sin(pose[2])
+        axes = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+        noise = covariance + (axes * MATCH_FLOOR**2) @ axes.T
         ph = self.covariance[:, :3]
         innovation = ph[:3] + noise
+        if float(delta @ np.linalg.solve(innovation, delta)) > MATCH_GATE:
+            return
         gain = np.linalg.solve(innovation, ph.T).T
         self.mean += gain @ delta
         self.covariance = self.covariance - gain @ ph.T

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
@@ -20,7 +20,7 @@ from perception.lights import STATES, LightNet, crops
 from perception.network import CLASSES, Network
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class TrainSettings:
     """What `configs/train_perception.yaml` may set."""
 

@@ -1,4 +1,4 @@
-"""The rules of the road as Warp functions: leader, pedestrians, lights, signs, right of way, passing what blocks the lane.
+"""The rules of the road as Warp functions: leader, pedestrians, lights, signs, right of way, passing what blocks.
 
 Each rule yields a place to stop or a speed for the path ahead, in the columns of `Verdict`; the nearest stop and the
 lowest speed win. Distances of the verdict count from the front bumper.
@@ -40,11 +40,14 @@ FIRM_MPS2 = wp.constant(3.0)  # what a yellow light may ask for
 GAP_M = wp.constant(2.5)  # to a standing leader, bumper to bumper
 HEADWAY_S = wp.constant(1.2)
 PASS_ROOM_M = wp.constant(8.0)  # gap to something that may have to be passed
+PASS_LEAST_M = wp.constant(5.5)  # from nearer, the wheels cannot be turned far enough
 SIDE_M = wp.constant(0.3)  # what comes nearer to the car's side is in the way
 PASS_SIDE_M = wp.constant(0.7)  # room left when passing
 BLOCKED_S = wp.constant(6.0)  # of standing still, before it is passed
 QUEUE_M = wp.constant(25.0)  # what stands this near to a junction waits there
 PASS_MPS = wp.constant(4.0)  # mean speed to reckon with when passing
+PASS_MAX_MPS = wp.constant(6.0)  # beside what is passed
+STILL_MPS = wp.constant(0.3)  # who is slower stands
 STOPPED_S = wp.constant(1.0)  # at a stop sign
 UNKNOWN_MPS = wp.constant(2.5)  # past a light whose state cannot be seen
 YIELD_MPS = wp.constant(6.0)
@@ -228,7 +231,7 @@ def obey_entries(
     lanes: LaneArrays, lines: Lines, scene: SceneArrays, route: RouteArrays, ref: ReferenceArrays, scratch: Scratch,
     shape: Shape, w: int, verdict: Verdict,
 ) -> None:  # fmt: skip
-    """Lights, signs and right of way where the route ahead enters a controlled lane, up to the first that stops the ego."""
+    """Lights, signs and right of way where the route enters a controlled lane, up to the first that stops the ego."""
     i = ref.route_index[w]
     last = scratch.last[w]
     if i > 0:
@@ -240,7 +243,7 @@ def obey_entries(
     while r <= last and start < float(POINTS) * STEP_M and not stops:
         before = route.lane[w, r - 1]
         lane = route.lane[w, r]
-        if not is_change(lines, before, lane):
+        if not is_change(lines.lane_left, lines.lane_right, before, lane):
             junction = lanes.lane_junction[lane]
             enters = junction >= 0 and junction != lanes.lane_junction[before]
             if lanes.lane_signal[lane] >= 0 or lanes.lane_sign[lane] > 0 or enters:
@@ -255,7 +258,7 @@ def obey_entries(
 
 @wp.func
 def end_of_row(scene: SceneArrays, scratch: Scratch, shape: Shape, w: int, leader: int) -> wp.vec3:
-    """Far end of the row of standing road users that begins with the leader, and its right and left edge on the path."""
+    """Far end of the row of standing road users that begins with the leader, and its right and left edge."""
     row = wp.vec3(scratch.to_m[w, leader], scratch.right_m[w, leader], scratch.left_m[w, leader])
     for _ in range(3):
         for t in range(ROWS):
@@ -277,7 +280,11 @@ def strip_is_free(scratch: Scratch, shape: Shape, w: int, offset: float, until: 
     takes = (until + 15.0) / PASS_MPS
     for t in range(ROWS):
         side = shape.half_width_m + 0.4
-        if scratch.from_m[w, t] < 0.5e6 and scratch.left_m[w, t] > offset - side and scratch.right_m[w, t] < offset + side:
+        if (
+            scratch.from_m[w, t] < 0.5e6
+            and scratch.left_m[w, t] > offset - side
+            and scratch.right_m[w, t] < offset + side
+        ):
             along = scratch.along_mps[w, t]
             first = scratch.from_m[w, t] + wp.min(along * (takes + 1.0), 0.0)
             final = scratch.to_m[w, t]
@@ -296,16 +303,24 @@ def pass_blocked(
     """Decide on going round what blocks the lane, and keep at it; returns the gap to keep from a standing leader."""
     leader = verdict.leader[w]
     if ref.pass_offset_m[w] != 0.0:
+        if ref.pass_until_m[w] > 0.0:
+            slow_at(verdict, w, ref.pass_from_m[w], PASS_MAX_MPS)
         for t in range(ROWS):  # go on past whoever else stands in the lane
             still = wp.abs(scratch.along_mps[w, t]) + wp.abs(scratch.across_mps[w, t]) < 0.5
-            o = pass_at(ref, w, wp.clamp(scratch.from_m[w, t], 0.0, ref.pass_until_m[w]))
+            until = ref.pass_until_m[w]
+            place = wp.clamp(scratch.from_m[w, t], 0.0, until)
+            o = pass_at(ref.pass_offset_m[w], ref.pass_from_m[w], ref.pass_ramp_m[w], until, place)
             side = wp.abs(0.5 * (scratch.left_m[w, t] + scratch.right_m[w, t]) + o[0])
             if still and side < shape.half_width_m and scratch.from_m[w, t] < ref.pass_until_m[w] + 12.0:
                 ref.pass_until_m[w] = wp.max(ref.pass_until_m[w], scratch.to_m[w, t] + shape.rear_m + 1.0)
         return GAP_M
-    if leader < 0 or verdict.leader_mps[w] > 0.3 or verdict.gap_m[w] > 40.0:
+    if leader < 0 or verdict.leader_mps[w] > STILL_MPS or verdict.gap_m[w] > 40.0:
         ref.blocked_s[w] = wp.max(ref.blocked_s[w] - 2.0 * verdict.dt_s[w], 0.0)
-        return GAP_M
+        room = float(GAP_M)
+        if leader >= 0:  # it may be about to stand still: let the gap grow while it slows down
+            if scratch.to_m[w, leader] - shape.front_m < verdict.junction_m[w] - QUEUE_M:
+                room = PASS_ROOM_M + (GAP_M - PASS_ROOM_M) * wp.min(verdict.leader_mps[w] / PASS_MAX_MPS, 1.0)
+        return room
     row = end_of_row(scene, scratch, shape, w, leader)
     if row[0] - shape.front_m > verdict.junction_m[w] - QUEUE_M and scene.track_kind[w, leader] != PROP:
         ref.blocked_s[w] = 0.0
@@ -313,7 +328,7 @@ def pass_blocked(
     ref.blocked_s[w] = ref.blocked_s[w] + verdict.dt_s[w]
     if scene.track_kind[w, leader] == PROP:
         ref.blocked_s[w] = wp.max(ref.blocked_s[w], BLOCKED_S)
-    if ref.blocked_s[w] >= BLOCKED_S and ref.shift_left_m[w] == 0.0 and verdict.gap_m[w] > 3.0:
+    if ref.blocked_s[w] >= BLOCKED_S and ref.shift_left_m[w] == 0.0 and verdict.gap_m[w] > PASS_LEAST_M:
         lane = route.lane[w, ref.route_index[w]]
         until = row[0] + shape.rear_m + 1.0
         left = row[2] + shape.half_width_m + PASS_SIDE_M
@@ -329,7 +344,7 @@ def pass_blocked(
             offset = right
         if offset != 0.0:
             ref.pass_offset_m[w] = offset
-            ref.pass_ramp_m[w] = wp.clamp(verdict.gap_m[w] + 2.0, 6.0, 25.0)
+            ref.pass_ramp_m[w] = wp.clamp(verdict.gap_m[w] + 2.0, 8.0, 25.0)
             ref.pass_from_m[w] = wp.max(verdict.gap_m[w] + 2.0 - ref.pass_ramp_m[w], 0.0)
             ref.pass_until_m[w] = wp.max(until, ref.pass_from_m[w] + ref.pass_ramp_m[w])
             ref.blocked_s[w] = 0.0

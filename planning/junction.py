@@ -43,7 +43,7 @@ def time_to(distance: float, speed: float, accel: float, top: float) -> float:
 
 @wp.func
 def find_on_lane(lanes: Lines, scene: SceneArrays, w: int, t: int, lane: int, until: float) -> float:
-    """Distance along `lane` (negative: on its approach) of road user t if it is on it before `until`, else NOT_THERE."""
+    """Distance along `lane` (negative: on its approach) of road user t, if it is there before `until`."""
     found = float(NOT_THERE)
     x = scene.track_x_m[w, t]
     y = scene.track_y_m[w, t]
@@ -74,7 +74,15 @@ def find_on_lane(lanes: Lines, scene: SceneArrays, w: int, t: int, lane: int, un
 
 @wp.func
 def meets(
-    lanes: LaneArrays, lines: Lines, scene: SceneArrays, w: int, t: int, k: int, enters: float, leaves: float, waited: float
+    lanes: LaneArrays,
+    lines: Lines,
+    scene: SceneArrays,
+    w: int,
+    t: int,
+    k: int,
+    enters: float,
+    leaves: float,
+    waited: float,
 ) -> bool:
     """Whether road user t comes first in conflict k, which the ego is in from `enters` to `leaves` (s from now)."""
     other = lanes.conflict_lane[k]
@@ -84,7 +92,9 @@ def meets(
     half = 0.5 * scene.track_length_m[w, t]
     if s == NOT_THERE or s - half > until:
         return False
-    v = wp.sqrt(scene.track_vx_mps[w, t] * scene.track_vx_mps[w, t] + scene.track_vy_mps[w, t] * scene.track_vy_mps[w, t])
+    v = wp.sqrt(
+        scene.track_vx_mps[w, t] * scene.track_vx_mps[w, t] + scene.track_vy_mps[w, t] * scene.track_vy_mps[w, t]
+    )
     signal = lanes.lane_signal[other]
     if s < 0.0 and signal >= 0:
         if scene.signal_state[w, wp.max(signal, 0)] == CLOSED:

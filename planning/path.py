@@ -11,7 +11,15 @@ from typing import Any
 
 import warp as wp
 
-from stack.scenearrays import REFERENCE_POINTS, REFERENCE_STEP_M, ROUTE_LANES, TRACKS, ReferenceArrays, RouteArrays, SceneArrays
+from stack.scenearrays import (
+    REFERENCE_POINTS,
+    REFERENCE_STEP_M,
+    ROUTE_LANES,
+    TRACKS,
+    ReferenceArrays,
+    RouteArrays,
+    SceneArrays,
+)
 
 wp.set_module_options({"enable_backward": False, "max_unroll": 1})
 
@@ -29,7 +37,7 @@ ROWS = wp.constant(TRACKS)
 
 @wp.struct
 class Lines:
-    """Centre lines and links: the part of LaneArrays that is passed down to inner loops (kernels copy structs by value)."""
+    """Centre lines and links: the part of LaneArrays that inner loops read (functions get structs by value)."""
 
     lane_start: wp.array(dtype=wp.int32)
     lane_count: wp.array(dtype=wp.int32)
@@ -93,15 +101,15 @@ def lane_point(lanes: Lines, lane: int, s: float) -> wp.vec4:
 
 
 @wp.func
-def is_change(lanes: Lines, a: int, b: int) -> bool:
-    """Whether lane b lies beside lane a."""
-    return lanes.lane_left[a] == b or lanes.lane_right[a] == b
+def is_change(left: wp.array(dtype=wp.int32), right: wp.array(dtype=wp.int32), a: int, b: int) -> bool:
+    """Whether lane b lies beside lane a, by lane_left and lane_right of the map."""
+    return left[a] == b or right[a] == b
 
 
 @wp.func
-def beside(lanes: Lines, a: int, b: int, s: float) -> float:
-    """Distance along b of the point beside distance s of a."""
-    return s * lanes.lane_length_m[b] / lanes.lane_length_m[a]
+def beside(length: wp.array(dtype=wp.float32), a: int, b: int, s: float) -> float:
+    """Distance along b of the point beside distance s of a, by lane_length_m of the map."""
+    return s * length[b] / length[a]
 
 
 @wp.func
@@ -126,18 +134,16 @@ def shift_at(shift: float, length: float, left: float, c: float) -> wp.vec3:
 
 
 @wp.func
-def pass_at(ref: ReferenceArrays, w: int, c: float) -> wp.vec3:
-    """Offset of passing something at distance c ahead, with its derivatives."""
+def pass_at(offset: float, start: float, length: float, until: float, c: float) -> wp.vec3:
+    """Offset at distance c ahead of a pass that ramps in from `start` and out from `until`, with its derivatives."""
     out = wp.vec3(0.0, 0.0, 0.0)
-    o = ref.pass_offset_m[w]
-    if o != 0.0:
-        n = ref.pass_ramp_m[w]
-        a = ramp((c - ref.pass_from_m[w]) / n)
-        b = ramp((c - ref.pass_until_m[w]) / PASS_BACK_M)
+    if offset != 0.0:
+        a = ramp((c - start) / length)
+        b = ramp((c - until) / PASS_BACK_M)
         out = wp.vec3(
-            o * (a[0] - b[0]),
-            o * (a[1] / n - b[1] / PASS_BACK_M),
-            o * (a[2] / (n * n) - b[2] / (PASS_BACK_M * PASS_BACK_M)),
+            offset * (a[0] - b[0]),
+            offset * (a[1] / length - b[1] / PASS_BACK_M),
+            offset * (a[2] / (length * length) - b[2] / (PASS_BACK_M * PASS_BACK_M)),
         )
     return out
 
@@ -180,22 +186,6 @@ def offset_from(lanes: Lines, a: int, s_a: float, o: float, b: int, s_b: float) 
 
 
 @wp.func
-def begin(ref: ReferenceArrays, route: RouteArrays, w: int) -> float:
-    """Put a fresh world at the start of its route; returns the time since the last tick's columns were written."""
-    ref.started[w] = 1
-    ref.route_index[w] = 0
-    ref.lane_s_m[w] = route.start_s_m[w]
-    ref.waited_s[w] = 0.0
-    ref.blocked_s[w] = 0.0
-    ref.cleared_lane[w] = -1
-    ref.pass_offset_m[w] = 0.0
-    ref.shift_m[w] = 0.0
-    ref.shift_left_m[w] = 0.0
-    ref.shift_length_m[w] = 0.0
-    return 0.0
-
-
-@wp.func
 def follow(lanes: Lines, scene: SceneArrays, route: RouteArrays, ref: ReferenceArrays, w: int, last: int) -> float:
     """Project the ego onto the route's centre lines, near where it was; returns the distance moved along them."""
     i = ref.route_index[w]
@@ -208,11 +198,19 @@ def follow(lanes: Lines, scene: SceneArrays, route: RouteArrays, ref: ReferenceA
         ds = wp.clamp(ds, -5.0, 5.0)
         s = s + ds
         moved = moved + ds
-        while s > lanes.lane_length_m[lane] and i < last and not is_change(lanes, lane, route.lane[w, i + 1]):
+        while (
+            s > lanes.lane_length_m[lane]
+            and i < last
+            and not is_change(lanes.lane_left, lanes.lane_right, lane, route.lane[w, i + 1])
+        ):
             s = s - lanes.lane_length_m[lane]
             i = i + 1
             lane = route.lane[w, i]
-        while s < 0.0 and i > 0 and not is_change(lanes, route.lane[w, wp.max(i - 1, 0)], lane):
+        while (
+            s < 0.0
+            and i > 0
+            and not is_change(lanes.lane_left, lanes.lane_right, route.lane[w, wp.max(i - 1, 0)], lane)
+        ):
             i = i - 1
             lane = route.lane[w, i]
             s = s + lanes.lane_length_m[lane]
@@ -233,10 +231,10 @@ def change_lane(
     if i < last:
         a = route.lane[w, i]
         b = route.lane[w, i + 1]
-        if is_change(lanes, a, b):
+        if is_change(lanes.lane_left, lanes.lane_right, a, b):
             s = ref.lane_s_m[w]
             left = lanes.lane_length_m[a] - s
-            s_b = beside(lanes, a, b, s)
+            s_b = beside(lanes.lane_length_m, a, b, s)
             busy = ref.shift_left_m[w] > 0.0 and left > CHANGE_MIN_M
             if left <= 0.0 or (not busy and side_is_free(lanes, scene, shape, w, b, s_b)):
                 o = shift_at(ref.shift_m[w], ref.shift_length_m[w], ref.shift_left_m[w], 0.0)
@@ -262,13 +260,19 @@ def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, w: int, l
     shift = ref.shift_m[w]
     length = ref.shift_length_m[w]
     left = ref.shift_left_m[w]
+    offset = ref.pass_offset_m[w]
+    start = ref.pass_from_m[w]
+    pass_ramp = ref.pass_ramp_m[w]
+    until = ref.pass_until_m[w]
     for p in range(POINTS):
         lane = route.lane[w, i]
         if i > first and i < last:
             b = route.lane[w, i + 1]
-            if is_change(lanes, lane, b) and s >= wp.min(3.0, 0.25 * lanes.lane_length_m[lane]):
+            if is_change(lanes.lane_left, lanes.lane_right, lane, b) and s >= wp.min(
+                3.0, 0.25 * lanes.lane_length_m[lane]
+            ):
                 o = shift_at(shift, length, left, c)
-                s_b = beside(lanes, lane, b, s)
+                s_b = beside(lanes.lane_length_m, lane, b, s)
                 shift = offset_from(lanes, lane, s, o[0], b, s_b)
                 length = CHANGE_MIN_M
                 left = c + length
@@ -282,7 +286,7 @@ def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, w: int, l
         k = q[3]
         if beyond > 0.0:
             k = 0.0
-        o = shift_at(shift, length, left, c) + pass_at(ref, w, c)
+        o = shift_at(shift, length, left, c) + pass_at(offset, start, pass_ramp, until, c)
         g = wp.max(1.0 - k * o[0], 0.2)
         norm = wp.sqrt(g * g + o[1] * o[1])
         ref.x_m[w, p] = q[0] + beyond * wp.cos(q[2]) - o[0] * wp.sin(q[2])
@@ -292,7 +296,11 @@ def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, w: int, l
         ref.limit_mps[w, p] = lanes.lane_limit_mps[lane]
         c = c + STEP_M / norm
         s = s + STEP_M / norm
-        while s > lanes.lane_length_m[lane] and i < last and not is_change(lanes, lane, route.lane[w, i + 1]):
+        while (
+            s > lanes.lane_length_m[lane]
+            and i < last
+            and not is_change(lanes.lane_left, lanes.lane_right, lane, route.lane[w, i + 1])
+        ):
             s = s - lanes.lane_length_m[lane]
             i = i + 1
             lane = route.lane[w, i]
@@ -310,38 +318,13 @@ def measure(lanes: Lines, scene: SceneArrays, route: RouteArrays, ref: Reference
     left = route.goal_s_m[w] - ref.lane_s_m[w]
     for j in range(last):
         lane = route.lane[w, j]
-        if not is_change(lanes, lane, route.lane[w, j + 1]):
+        if not is_change(lanes.lane_left, lanes.lane_right, lane, route.lane[w, j + 1]):
             if j < ref.route_index[w]:
                 done = done + lanes.lane_length_m[lane]
             else:
                 left = left + lanes.lane_length_m[lane]
     ref.route_s_m[w] = done
     ref.route_left_m[w] = left
-
-
-@wp.func
-def advance(
-    lanes: Lines, scene: SceneArrays, route: RouteArrays, ref: ReferenceArrays, scratch: Scratch, shape: Shape, w: int
-) -> None:
-    """Progress, lane change and path points of one world."""
-    if ref.started[w] == 0:
-        ref.last_time_s[w] = scene.time_s[w]
-        begin(ref, route, w)
-    last = int(0)
-    while last < LAST_LANE and route.lane[w, last + 1] >= 0:
-        last = last + 1
-    scratch.last[w] = last
-    moved = follow(lanes, scene, route, ref, w, last)
-    ref.shift_left_m[w] = wp.max(ref.shift_left_m[w] - moved, 0.0)
-    if ref.shift_left_m[w] == 0.0:
-        ref.shift_m[w] = 0.0
-    ref.pass_from_m[w] = ref.pass_from_m[w] - moved
-    ref.pass_until_m[w] = ref.pass_until_m[w] - moved
-    if ref.pass_until_m[w] + PASS_BACK_M < 0.0:
-        ref.pass_offset_m[w] = 0.0
-    scratch.hold_m[w] = change_lane(lanes, scene, route, ref, shape, w, last)
-    lay_points(lanes, route, ref, w, last)
-    measure(lanes, scene, route, ref, w, last)
 
 
 @wp.func

@@ -1,20 +1,22 @@
 """Where each road user may be over the next seconds: straight or turning on, and along each lane that it could follow.
 
-The free hypothesis keeps speed and turn rate (the latter fading). A vehicle that is near a lane and aligned with it gets one more
-for each way through the lane graph that it can reach, at constant speed, its offset from the centre line fading.
+The free hypothesis keeps speed and turn rate (the latter fading). A vehicle that is near a lane and aligned with it
+gets one more for each way through the lane graph that it can reach, at constant speed, its offset from the centre line
+fading; it stops before lights that are not green and before signs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stack.frames import F64, wrap
-from stack.labels import Kind
+from stack.labels import Kind, LightState
 from stack.lanegraph import LaneGraph
-from stack.messages import I32, Actors
+from stack.messages import I32, U8, Actors
 
 STEP_S = 0.25
 HORIZON_S = 4.0
@@ -24,7 +26,7 @@ LANE_OFFSET_M = 1.8  # nearer than this to a centre line, a vehicle may be follo
 LANE_HEADING_RAD = 0.7
 OFFSET_FADE_S = 2.0
 WAYS = 3  # through the lane graph, for each road user
-FREE_WEIGHT = 0.3  # of the free hypothesis, where there are lanes to follow
+FREE_WEIGHT = 0.15  # of the free hypothesis, where there are lanes to follow
 FOLLOWS_LANES = (Kind.CAR, Kind.TRUCK, Kind.CYCLIST)
 SLOW_MPS = 0.5  # what is slower than this is taken to stand
 
@@ -39,7 +41,7 @@ class Predictions:
     yaw_rad: F64  # (H, T)
 
 
-def predict(tracks: Actors, graph: LaneGraph) -> Predictions:
+def predict(tracks: Actors, graph: LaneGraph, signal_state: U8) -> Predictions:
     """Hypotheses for all tracks of a scene; world frame."""
     xy, yaw = free_motion(tracks)
     rows, weights = [np.arange(len(tracks))], [np.ones(len(tracks))]
@@ -51,9 +53,10 @@ def predict(tracks: Actors, graph: LaneGraph) -> Predictions:
         if abs(side) > LANE_OFFSET_M or abs(heading) > LANE_HEADING_RAD:
             continue
         ways = ways_ahead(graph, int(lane), float(s) + float(speed[row]) * HORIZON_S)
-        along = s + speed[row] * TIMES_S
         weights[0][row] = FREE_WEIGHT
         for way in ways:
+            stop = stop_along(graph, way, signal_state) - 0.5 * tracks.size_m[row, 0]
+            along = np.minimum(s + speed[row] * TIMES_S, stop if stop > s else np.inf)
             xy, yaw = along_way(graph, way, along, side * np.exp(-TIMES_S / OFFSET_FADE_S))
             rows.append(np.array([row]))
             weights.append(np.array([(1.0 - FREE_WEIGHT) / len(ways)]))
@@ -76,7 +79,7 @@ def free_motion(tracks: Actors) -> tuple[F64, F64]:
 
 
 def ways_ahead(graph: LaneGraph, lane: int, until_m: float) -> list[list[int]]:
-    """Up to WAYS lists of successive lanes that begin with `lane` and are at least `until_m` long, where the map goes on."""
+    """Up to WAYS lists of successive lanes from `lane` on, at least `until_m` long where the map goes on."""
     done: list[list[int]] = []
     pending = [([lane], float(graph.lane_length_m[lane]))]
     while pending and len(done) < WAYS:
@@ -88,11 +91,25 @@ def ways_ahead(graph: LaneGraph, lane: int, until_m: float) -> list[list[int]]:
     return done
 
 
+def stop_along(graph: LaneGraph, way: list[int], signal_state: U8) -> float:
+    """Distance along a way at which a front bumper stops for a light that is not green, or a sign; inf: nowhere."""
+    start = 0.0
+    for lane, following in pairwise(way):
+        signal = int(graph.lane_signal[following])
+        state = LightState(signal_state[signal]) if 0 <= signal < len(signal_state) else LightState.GREEN
+        if state in (LightState.RED, LightState.YELLOW) or (signal < 0 and graph.lane_sign[following]):
+            return start + float(graph.lane_stop_s_m[lane])
+        start += float(graph.lane_length_m[lane])
+    return float("inf")
+
+
 def along_way(graph: LaneGraph, way: list[int], s_m: F64, side_m: F64) -> tuple[F64, F64]:
     """(T, 2) places and (T,) yaws at distances along successive lanes, `side_m` to the left of the centre line."""
     rows = np.concatenate([np.arange(graph.lane_count[n]) + graph.lane_start[n] for n in way])
     first = np.cumsum([0.0, *graph.lane_length_m[way[:-1]]])
-    at = np.concatenate([f + np.arange(graph.lane_count[n]) * graph.lane_step_m[n] for f, n in zip(first, way, strict=True)])
+    at = np.concatenate(
+        [f + np.arange(graph.lane_count[n]) * graph.lane_step_m[n] for f, n in zip(first, way, strict=True)]
+    )
     yaws = np.unwrap(graph.yaw_rad[rows])
     yaw = np.interp(s_m, at, yaws)
     beyond = np.maximum(s_m - at[-1], 0.0)

@@ -20,7 +20,6 @@ from planning.behavior import (
     EMERGENCY,
     FAR_M,
     FOLLOW,
-    GAP_M,
     GIVE_WAY,
     HEADWAY_S,
     MANEUVERS,
@@ -32,7 +31,23 @@ from planning.behavior import (
     stop_at,
     watch_front,
 )
-from planning.path import POINTS, STEP_M, Scratch, Shape, ROWS, Lines, advance, allocate_scratch, lines_of, to_path
+from planning.path import (
+    LAST_LANE,
+    PASS_BACK_M,
+    POINTS,
+    ROWS,
+    STEP_M,
+    Lines,
+    Scratch,
+    Shape,
+    allocate_scratch,
+    change_lane,
+    follow,
+    lay_points,
+    lines_of,
+    measure,
+    to_path,
+)
 from stack.lanegraph import LaneArrays, LaneGraph
 from stack.messages import Reference
 from stack.scenearrays import REFERENCE_POINTS, REFERENCE_STEP_M, TRACKS, ReferenceArrays, RouteArrays, SceneArrays
@@ -108,7 +123,33 @@ def follow_route(
     lanes: Lines, scene: SceneArrays, route: RouteArrays, ref: ReferenceArrays, scratch: Scratch, shape: Shape
 ) -> None:
     """Progress, lane change and path points of each world."""
-    advance(lanes, scene, route, ref, scratch, shape, wp.tid())
+    w = wp.tid()
+    if ref.started[w] == 0:  # forget everything
+        ref.started[w] = 1
+        ref.last_time_s[w] = scene.time_s[w]
+        ref.route_index[w] = 0
+        ref.lane_s_m[w] = route.start_s_m[w]
+        ref.waited_s[w] = 0.0
+        ref.blocked_s[w] = 0.0
+        ref.cleared_lane[w] = -1
+        ref.pass_offset_m[w] = 0.0
+        ref.shift_m[w] = 0.0
+        ref.shift_left_m[w] = 0.0
+    last = int(0)
+    while last < LAST_LANE and route.lane[w, last + 1] >= 0:
+        last = last + 1
+    scratch.last[w] = last
+    moved = follow(lanes, scene, route, ref, w, last)
+    ref.shift_left_m[w] = wp.max(ref.shift_left_m[w] - moved, 0.0)
+    if ref.shift_left_m[w] == 0.0:
+        ref.shift_m[w] = 0.0
+    ref.pass_from_m[w] = ref.pass_from_m[w] - moved
+    ref.pass_until_m[w] = ref.pass_until_m[w] - moved
+    if ref.pass_until_m[w] + PASS_BACK_M < 0.0:
+        ref.pass_offset_m[w] = 0.0
+    scratch.hold_m[w] = change_lane(lanes, scene, route, ref, shape, w, last)
+    lay_points(lanes, route, ref, w, last)
+    measure(lanes, scene, route, ref, w, last)
 
 
 @wp.kernel(enable_backward=False)
@@ -206,7 +247,13 @@ class ReferenceKernel:
     """
 
     def __init__(
-        self, graph: LaneGraph, device: str, worlds: int, front_m: float = 3.7, rear_m: float = 1.0, width_m: float = 1.9
+        self,
+        graph: LaneGraph,
+        device: str,
+        worlds: int,
+        front_m: float = 3.7,
+        rear_m: float = 1.0,
+        width_m: float = 1.9,
     ) -> None:
         self.worlds, self.device = worlds, device
         self.lanes = graph.on_device(device)
@@ -220,7 +267,7 @@ class ReferenceKernel:
             setattr(self.verdict, name, wp.zeros(worlds, dtype=var.type.dtype, device=device))
 
     def reset(self, reference: Any, worlds: NDArray[Any] | None = None) -> None:
-        """Forget the memory of all worlds, or of those in a mask or list of indices: they start at their route's start."""
+        """Forget the memory of all worlds, or of those in a mask or list of indices: they begin their routes."""
         if worlds is None:
             reference.started.zero_()
             return

@@ -1,14 +1,15 @@
 """Routes on the lane graph: A* between two places, and random walks for training and for drives without a scenario.
 
-A* (Hart, Nilsson, Raphael 1968) over lanes; the cost is the time at the speed limit plus CHANGE_S for each lane change,
-the heuristic the straight line at the map's highest limit. Lanes of one section lie side by side, so a lane change costs
-no distance.
+A* (Hart, Nilsson, Raphael 1968) over lanes; the cost is the time at the speed limit plus CHANGE_S for each lane
+change, the heuristic the straight line at the map's highest limit. Lanes of one section lie side by side, so a lane
+change costs no distance.
 """
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def _place(graph: LaneGraph, lane: int, s_m: float) -> str:
 def _route(graph: LaneGraph, lanes: list[int], start_s_m: float, goal_s_m: float) -> Route:
     """Lanes beside one another count once."""
     length = goal_s_m - start_s_m
-    for lane, following in zip(lanes, lanes[1:], strict=False):
+    for lane, following in pairwise(lanes):
         if following in graph.successors(lane):
             length += float(graph.lane_length_m[lane])
     return Route(np.array(lanes, dtype=np.int32), start_s_m, goal_s_m, length)
@@ -114,7 +115,9 @@ def random_route(graph: LaneGraph, seed: int, min_m: float, max_m: float, *, min
     """A walk along successors from a random place, min_m to max_m long; no U-turn, no lane twice.
 
     Keyed (seed, Stream.ROUTE). ValueError where none of ATTEMPTS walks fits."""
-    starts = np.flatnonzero((graph.lane_junction < 0) & (graph.lane_length_m >= MIN_START_LANE_M) & (graph.succ_count > 0))
+    starts = np.flatnonzero(
+        (graph.lane_junction < 0) & (graph.lane_length_m >= MIN_START_LANE_M) & (graph.succ_count > 0)
+    )
     if len(starts) == 0:
         starts = np.flatnonzero(graph.lane_junction < 0)
     weights = np.cumsum(graph.lane_length_m[starts].astype(np.float64))
@@ -129,7 +132,9 @@ def random_route(graph: LaneGraph, seed: int, min_m: float, max_m: float, *, min
         if signals >= min_signals and not (need_left and 1 not in turns) and not (need_right and -1 not in turns):
             return route
     wishes = f"{min_signals} lights" + ", a left turn" * need_left + ", a right turn" * need_right
-    raise ValueError(f"route on {graph.name}: found none of {min_m:.0f} to {max_m:.0f} m with {wishes} in {ATTEMPTS} walks")
+    raise ValueError(
+        f"route on {graph.name}: found none of {min_m:.0f} to {max_m:.0f} m with {wishes} in {ATTEMPTS} walks"
+    )
 
 
 def _walk(graph: LaneGraph, lane: int, chance: np.ndarray, min_m: float, max_m: float) -> Route | None:
@@ -145,7 +150,9 @@ def _walk(graph: LaneGraph, lane: int, chance: np.ndarray, min_m: float, max_m: 
             goal_s = float(np.clip(target - done, low, high))
             fits = min_m <= done + goal_s <= max_m and (len(lanes) > 1 or goal_s > start_s)
             return _route(graph, lanes, start_s, goal_s) if fits else None
-        ways = [int(n) for n in graph.successors(lane) if n not in lanes and _heading_change(graph, int(n)) < U_TURN_RAD]
+        ways = [
+            int(n) for n in graph.successors(lane) if n not in lanes and _heading_change(graph, int(n)) < U_TURN_RAD
+        ]
         if not ways or len(lanes) == ROUTE_LANES:
             return None
         done += length

@@ -1,9 +1,10 @@
 """The trajectory: the best of a Frenet lattice of candidates along the Reference, and an emergency stop.
 
-Werling et al. 2010: longitudinal motion from the present speed and acceleration to an end speed (a cubic in speed) or to a stop
-at a given place (a quintic in distance), lateral motion a quintic to an end offset, here over distance, as they propose for low
-speeds, so that one form serves all speeds. To these comes the Reference's own speed profile, driven within limits of
-acceleration. All candidates are weighed in one batch: collision with predicted boxes, limits, comfort, deviation.
+Werling et al. 2010: longitudinal motion from the present speed and acceleration to an end speed (a cubic in speed) or
+to a stop at a given place (a quintic in distance), lateral motion a quintic to an end offset, here over distance, as
+they propose for low speeds, so that one form serves all speeds. To these comes the Reference's own speed profile,
+driven within limits of acceleration. All candidates are weighed in one batch: collision with predicted boxes, limits,
+comfort, deviation.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planning.predict import Predictions, boxes_at
 from stack.frames import F64, wrap
@@ -29,6 +31,8 @@ EMERGENCY_MPS2 = 7.0
 EMERGENCY_RISE_S = 0.2  # until the brakes bite
 SIDE_M, AHEAD_M = 0.15, 0.6  # room kept round the ego
 NEAR_M = 70.0
+RISK_FADE_S = 2.0  # the later a collision, the more can come between
+UNBEARABLE = 0.35  # risk of a certain collision in 2 s
 
 
 @dataclass(frozen=True)
@@ -42,25 +46,29 @@ class Weights:
     speed: float = 1.0
     overspeed: float = 4.0
     overrun: float = 20.0  # per metre past the stop point
-    collision: float = 1.0e4
+    collision: float = 300.0
     limits: float = 1.0e3
 
 
 def plan_trajectory(
-    reference: Reference, ego: Ego, tracks: Actors, predictions: Predictions, params: VehicleParams, weights: Weights = Weights()
+    reference: Reference,
+    ego: Ego,
+    tracks: Actors,
+    predictions: Predictions,
+    params: VehicleParams,
+    weights: Weights = Weights(),
 ) -> tuple[Trajectory, Trajectory]:
-    """The best trajectory and the emergency stop. If every candidate hits something, the best is the emergency stop."""
+    """The best trajectory and the emergency stop; where every candidate soon hits something, the latter twice."""
     speeds = speed_candidates(reference, ego)  # (M, T)
     m, k = len(speeds), len(OFFSETS_M)
     v = np.repeat(speeds, k, axis=0)
     s = travelled(v)
     d, slope = lateral_candidates(reference, ego, s, np.tile(OFFSETS_M, m))
     states = to_world(reference, s, d, slope, v)
-    cost, hits = weigh(reference, states, s, d, v, params, weights), collisions(states, ego, tracks, predictions, params)
-    cost = cost + weights.collision * hits
+    risk = collision_risk(states, ego, tracks, predictions, params)
+    best = int(np.argmin(weigh(reference, states, s, d, v, params, weights) + weights.collision * risk))
     emergency = emergency_stop(reference, ego)
-    best = int(np.argmin(cost))
-    return (emergency if hits[best] > 0.25 else trajectory(states, best)), emergency
+    return (emergency if risk[best] > UNBEARABLE else trajectory(states, best)), emergency
 
 
 def speed_candidates(reference: Reference, ego: Ego) -> F64:
@@ -178,9 +186,10 @@ def weigh(reference: Reference, states: States, s: F64, d: F64, v: F64, params: 
     )
 
 
-def collisions(states: States, ego: Ego, tracks: Actors, predictions: Predictions, params: VehicleParams) -> F64:
-    """(M,) largest weight of a hypothesis whose box the ego's box meets; those already touching or behind do not count.
+def collision_risk(states: States, ego: Ego, tracks: Actors, predictions: Predictions, params: VehicleParams) -> F64:
+    """(M,) how likely and how soon the ego's box meets another: largest weight exp(-t / RISK_FADE_S) of a hypothesis.
 
+    Road users that touch the ego now, or are behind it, do not count: no trajectory can help that.
     The ego is three discs in a row, each as wide as the car, against the predicted rectangles.
     """
     cos0, sin0 = np.cos(ego.pose.yaw_rad), np.sin(ego.pose.yaw_rad)
@@ -188,26 +197,49 @@ def collisions(states: States, ego: Ego, tracks: Actors, predictions: Prediction
     ahead, left = away @ np.array([cos0, sin0]), away @ np.array([-sin0, cos0])
     behind = (ahead < params.centre_m - 0.5 * params.length_m) & (np.abs(left) < 2.5)
     rows = np.flatnonzero((~behind & (np.hypot(ahead, left) < NEAR_M))[predictions.track])
-    out = np.zeros(len(states.x_m))
     if len(rows) == 0:
-        return out
-    track = predictions.track[rows]
-    xy, yaw = boxes_at(predictions, TIMES_S)
-    xy, cos, sin = xy[rows], np.cos(yaw[rows]), np.sin(yaw[rows])
-    half = 0.5 * tracks.size_m[track, :2]
+        return np.zeros(len(states.x_m))
+    half = 0.5 * tracks.size_m[predictions.track[rows], :2]
     radius = 0.5 * params.width_m + SIDE_M
     reach = 0.5 * params.length_m - radius + AHEAD_M
-    hit = np.zeros((len(states.x_m), len(rows), len(TIMES_S)), bool)
-    for disc in (-reach, 0.0, reach):
-        x = states.x_m + (params.centre_m + disc) * np.cos(states.yaw_rad)
-        y = states.y_m + (params.centre_m + disc) * np.sin(states.yaw_rad)
-        dx, dy = x[:, None] - xy[None, :, :, 0], y[:, None] - xy[None, :, :, 1]  # (M, H, T)
-        a = np.maximum(np.abs(dx * cos + dy * sin) - half[:, :1], 0.0)
-        b = np.maximum(np.abs(dy * cos - dx * sin) - half[:, 1:], 0.0)
+    places, yaws = boxes_at(predictions, TIMES_S)
+    cos, sin = np.cos(states.yaw_rad), np.sin(states.yaw_rad)
+    x, y = states.x_m + params.centre_m * cos, states.y_m + params.centre_m * sin
+    # pairs of hypothesis and time in which any candidate could touch it
+    room = reach + radius + np.hypot(half[:, 0], half[:, 1])[:, None]
+    px, py = places[rows, :, 0], places[rows, :, 1]
+    near = (
+        (px > x.min(axis=0) - room)
+        & (px < x.max(axis=0) + room)
+        & (py > y.min(axis=0) - room)
+        & (py < y.max(axis=0) + room)
+    )
+    ego_now = x[0, :1], y[0, :1], cos[0, :1], sin[0, :1]
+    touching = discs_meet(*ego_now, px[:, 0], py[:, 0], yaws[rows, 0], half, reach - AHEAD_M, radius - SIDE_M)
+    near[touching] = False
+    h, t = np.nonzero(near)
+    if len(h) == 0:
+        return np.zeros(len(states.x_m))
+    hit = discs_meet(
+        x[:, t], y[:, t], cos[:, t], sin[:, t], px[h, t], py[h, t], yaws[rows[h], t], half[h], reach, radius
+    )
+    return np.max(hit * (predictions.weight[rows][h] * np.exp(-TIMES_S[t] / RISK_FADE_S)), axis=1)
+
+
+def discs_meet(
+    x: F64, y: F64, cos: F64, sin: F64, box_x: F64, box_y: F64, box_yaw: F64, half: F64, reach: float, radius: float
+) -> NDArray[np.bool_]:
+    """(..., P) whether three discs, `reach` apart along (cos, sin), meet rectangles with half sizes (P, 2)."""
+    c, s = np.cos(box_yaw), np.sin(box_yaw)
+    dx, dy = x - box_x, y - box_y
+    along, across = dx * c + dy * s, dy * c - dx * s  # in the rectangle's axes
+    step_along, step_across = reach * (cos * c + sin * s), reach * (sin * c - cos * s)
+    hit = np.zeros(along.shape, bool)
+    for disc in (-1.0, 0.0, 1.0):
+        a = np.maximum(np.abs(along + disc * step_along) - half[:, 0], 0.0)
+        b = np.maximum(np.abs(across + disc * step_across) - half[:, 1], 0.0)
         hit |= a * a + b * b < radius * radius
-    hit &= ~hit[:, :, :1]
-    out[:] = (hit.any(axis=2) * predictions.weight[rows]).max(axis=1)
-    return out
+    return hit
 
 
 def emergency_stop(reference: Reference, ego: Ego) -> Trajectory:

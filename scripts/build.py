@@ -70,10 +70,7 @@ def build_scenario(settings: DriveSettings) -> tuple[Scenario, RoadMap]:
     road_map = load_map(find_map(spec.map))
     graph = build_graph(road_map)
 
-    def between(graph: Any, start: tuple[int, float], goal: tuple[int, float]) -> Any:
-        return plan_route(graph, *start, *goal)
-
-    scenario = resolve(spec, graph, settings.seed, between, random_route, settings.route, settings.weather)
+    scenario = resolve(spec, graph, settings.seed, plan_route, random_route, settings.route, settings.weather)
     return scenario, road_map
 
 

@@ -14,7 +14,8 @@ from stack.opendrive import MAPS, RoadMap, build_graph, find_map, load_map
 app = typer.Typer(help="Maps: list, check, preview.", no_args_is_help=True)
 STRIP_COLOURS = {
     "driving": "#b8bcc2", "bidirectional": "#b8bcc2", "entry": "#b8bcc2", "exit": "#b8bcc2", "onRamp": "#b8bcc2",
-    "offRamp": "#b8bcc2", "connectingRamp": "#b8bcc2", "sidewalk": "#e6d3c3", "walking": "#e6d3c3", "shoulder": "#d4d2ca",
+    "offRamp": "#b8bcc2", "connectingRamp": "#b8bcc2", "sidewalk": "#e6d3c3", "walking": "#e6d3c3",
+    "shoulder": "#d4d2ca",
     "border": "#c9c2b4", "median": "#c4d8b0", "parking": "#c7cfe2", "biking": "#e8b9a8", "stop": "#d4d2ca",
 }  # fmt: skip
 MAX_PIXELS = 3200
@@ -88,12 +89,17 @@ def _draw_surfaces(axes: Any, road_map: RoadMap, graph: LaneGraph, points_per_m:
     strips = [strip for strip in road_map.strips() if strip.kind != "none"]
     outlines = [np.concatenate([strip.left_m[:, :2], strip.right_m[::-1, :2]]) for strip in strips]
     axes.add_collection(PolyCollection(outlines, facecolors=[STRIP_COLOURS.get(s.kind, "#dddddd") for s in strips]))
-    axes.add_collection(PolyCollection(list(graph.crosswalk_xyz_m[:, :, :2]), facecolors="#ffffffb0", edgecolors="#666666"))
+    axes.add_collection(
+        PolyCollection(list(graph.crosswalk_xyz_m[:, :, :2]), facecolors="#ffffffb0", edgecolors="#666666")
+    )
     marks = road_map.marks()
     colours = ["#f0a000" if mark.colour == "yellow" else "white" for mark in marks]
-    styles = [(0.0, (mark.dash_m * points_per_m, mark.gap_m * points_per_m)) if mark.dash_m > 0.0 else "solid" for mark in marks]
-    axes.add_collection(LineCollection([mark.line_m[:, :2] for mark in marks], colors=colours, linewidths=points_per_m * 0.15,
-                                       linestyles=styles, capstyle="butt"))  # fmt: skip
+    styles = [
+        (0.0, (mark.dash_m * points_per_m, mark.gap_m * points_per_m)) if mark.dash_m > 0.0 else "solid"
+        for mark in marks
+    ]
+    lines = [mark.line_m[:, :2] for mark in marks]
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=points_per_m * 0.15, linestyles=styles))
     for item in road_map.objects:
         if item.kind not in ("crosswalk", "paint", "stencil") and len(item.outline_m) > 1:
             axes.plot(*np.vstack([item.outline_m, item.outline_m[:1]])[:, :2].T, color="#557755", linewidth=0.8)
@@ -104,12 +110,13 @@ def _draw_lanes(axes: Any, graph: LaneGraph) -> None:
 
     inside = graph.lane_junction >= 0
     tint = {1: "#c2553d", 0: "#4a6fa5", -1: "#3d8f5a"}
-    colours = [tint[int(turn)] if junction else "#77808c" for turn, junction in zip(graph.lane_turn, inside, strict=True)]
+    colours = [
+        tint[int(turn)] if junction else "#77808c" for turn, junction in zip(graph.lane_turn, inside, strict=True)
+    ]
     lines = [graph.points(lane)[:, :2] for lane in range(graph.lanes)]
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.7))
-    rows = np.concatenate([
-        graph.lane_start[lane] + np.arange(graph.lane_count[lane] // 2, graph.lane_count[lane], 25) for lane in range(graph.lanes)
-    ])  # fmt: skip
+    ends = zip(graph.lane_start, graph.lane_count, strict=True)
+    rows = np.concatenate([start + np.arange(count // 2, count, 25) for start, count in ends])
     axes.quiver(graph.x_m[rows], graph.y_m[rows], np.cos(graph.yaw_rad[rows]), np.sin(graph.yaw_rad[rows]), angles="xy",
                 scale=0.5, scale_units="xy", width=0.0006, headwidth=6.0, color="#333333", zorder=3)  # fmt: skip
 
@@ -118,10 +125,12 @@ def _draw_control(axes: Any, road_map: RoadMap, graph: LaneGraph, names: bool) -
     if len(graph.head_signal):
         place, yaw = graph.head_xyz_m, graph.head_yaw_rad
         axes.scatter(place[:, 0], place[:, 1], s=14.0, color="#d01010", zorder=5)
-        axes.quiver(place[:, 0], place[:, 1], np.cos(yaw), np.sin(yaw), angles="xy", scale=0.4, scale_units="xy", width=0.0008,
-                    color="#d01010", zorder=5)  # fmt: skip
+        axes.quiver(place[:, 0], place[:, 1], np.cos(yaw), np.sin(yaw), angles="xy", scale=0.4, scale_units="xy",
+                    width=0.0008, color="#d01010", zorder=5)  # fmt: skip
         for signal, (x, y, _) in zip(graph.head_signal, place, strict=True) if names else ():
-            axes.text(x, y, f" {signal}: {graph.signal_green_from_s[signal]:.0f} s", fontsize=9, color="#d01010", clip_on=True)
+            axes.text(
+                x, y, f" {signal}: {graph.signal_green_from_s[signal]:.0f} s", fontsize=9, color="#d01010", clip_on=True
+            )
     for post in road_map.signals:
         shape = {"stop": "8", "yield": "v", "speed": "o"}.get(post.kind)
         if shape:
@@ -131,9 +140,16 @@ def _draw_control(axes: Any, road_map: RoadMap, graph: LaneGraph, names: bool) -
     controlled = (graph.lane_signal >= 0) | (graph.lane_sign > 0)
     for lane in range(graph.lanes):
         if controlled[graph.successors(lane)].any():
-            row = graph.lane_start[lane] + min(int(graph.lane_stop_s_m[lane] / graph.lane_step_m[lane]), graph.lane_count[lane] - 1)
+            row = graph.lane_start[lane] + min(
+                int(graph.lane_stop_s_m[lane] / graph.lane_step_m[lane]), graph.lane_count[lane] - 1
+            )
             across = 1.5 * np.array([-np.sin(graph.yaw_rad[row]), np.cos(graph.yaw_rad[row])])
-            axes.plot(graph.x_m[row] + across[0] * np.array([-1, 1]), graph.y_m[row] + across[1] * np.array([-1, 1]), color="#d01010", linewidth=1.5)
+            axes.plot(
+                graph.x_m[row] + across[0] * np.array([-1, 1]),
+                graph.y_m[row] + across[1] * np.array([-1, 1]),
+                color="#d01010",
+                linewidth=1.5,
+            )
 
 
 @app.command("list")

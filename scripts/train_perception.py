@@ -19,7 +19,6 @@ CONFIG = Path(__file__).parents[1] / "configs" / "train_perception.yaml"
 def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) -> dict[str, Any]:
     """Render the data where it is missing, train, validate on held-out towns, write weights and card to `out`."""
     import torch
-    from pydantic.dataclasses import dataclass as checked
 
     from evaluation.perception import detection_scores
     from perception.dataset import load
@@ -33,7 +32,7 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     device_of(device)
     console = Console(file=sys.stderr)
     path = config or CONFIG
-    settings = fill(checked(TrainSettings, config={"extra": "forbid"}), read_yaml(path), str(path))
+    settings = fill(TrainSettings, read_yaml(path), str(path))
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     folders = {"train": (TRAINING, settings.frames), "validation": (HELD_OUT, settings.validation_frames)}

@@ -18,7 +18,6 @@ CONFIG = Path(__file__).parents[1] / "configs" / "train_policy.yaml"
 def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) -> dict[str, Any]:
     """Train, export `out/policy.safetensors` with its card; returns the card."""
     import torch
-    from pydantic.dataclasses import dataclass as checked
 
     from control.policy import save_policy
     from control.rl.env import DrivingEnv
@@ -36,7 +35,7 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     torch.set_num_threads(1)
     console = Console(file=sys.stderr)
     path = config or CONFIG
-    settings = fill(checked(PpoSettings, config={"extra": "forbid"}), read_yaml(path), str(path))
+    settings = fill(PpoSettings, read_yaml(path), str(path))
     if settings.reward not in PRESETS:
         raise ValueError(f"{path}: reward: found {settings.reward!r}, expected one of {', '.join(PRESETS)}")
     where = device_of(device)

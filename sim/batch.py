@@ -1,8 +1,9 @@
 """Many embedded worlds side by side on one device: the state, the map, the vehicles, and one tick of all of them.
 
-A tick: traffic decides -> walkers walk -> vehicles move -> they are located on the map -> contacts -> the clock -> lights. So
-the lights in the state are always those of its tick. A world of a batch, the same world alone and a restored one go the same
-way, bit for bit: kernels treat every world by itself, and random numbers are keyed by the world's seed.
+A tick: traffic decides -> walkers walk -> vehicles move -> they are located on the map -> contacts -> the clock ->
+lights. So the lights in the state are always those of its tick. A world of a batch, the same world alone and a
+restored one go the same way, bit for bit: kernels treat every world by itself, and random numbers are keyed by the
+world's seed.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ class Batch:
         device: str = "cpu",
         static_boxes: np.ndarray | Sequence[np.ndarray | None] | None = None,
     ) -> None:
-        """`params`: row k is the state's model k. `static_boxes`: (K, 5) x, y, yaw, length, width of walls and poles; for several
-        maps a list of such arrays. Lanes of several maps are numbered through: map m's begin at `first_lane[m]`."""
+        """`params`: row k is the state's model k. `static_boxes`: (K, 5) x, y, yaw, length, width of walls and poles;
+        for several maps a list of such arrays. Lanes of several maps are numbered through: map m's begin at
+        `first_lane[m]`."""
         if worlds < 1 or actors < 1:
             raise ValueError(f"batch: found {worlds} worlds of {actors} actors, expected at least one of each")
         self.maps = [graph] if isinstance(graph, LaneGraph) else list(graph)
@@ -93,8 +95,8 @@ class Batch:
     ) -> None:
         """Start a world afresh at tick 0. `rows`: the first n values of columns of StateArrays, the rest empty.
 
-        Vehicles take their dimensions from their model where `rows` does not give them; those driven from outside are put
-        on the nearest lane where it does not give one. Raises ValueError for an unknown column or too many rows.
+        Vehicles take their dimensions from their model where `rows` does not give them; those driven from outside are
+        put on the nearest lane where it does not give one. Raises ValueError for an unknown column or too many rows.
         """
         values = {name: np.zeros(self.actors, self._dtype(name)) for name in self._actor_columns()}
         for name in NONE_IS_MINUS_ONE & values.keys():
@@ -103,7 +105,9 @@ class Batch:
             if name not in values:
                 raise ValueError(f"reset of world {world}: unknown column {name!r}, expected columns of StateArrays")
             if len(given) > self.actors:
-                raise ValueError(f"reset of world {world}: {name} has {len(given)} rows, expected at most {self.actors}")
+                raise ValueError(
+                    f"reset of world {world}: {name} has {len(given)} rows, expected at most {self.actors}"
+                )
             values[name][: len(given)] = given
         self._complete(values, set(rows), map_index)
         for name, column in values.items():
@@ -129,7 +133,11 @@ class Batch:
         if graph.lanes:
             for row in np.flatnonzero(moving & outside & (values["lane"] < 0)):
                 lane, s, d = graph.nearest(values["x_m"][row], values["y_m"][row], values["yaw_rad"][row])
-                values["lane"][row], values["lane_s_m"][row], values["lane_d_m"][row] = lane + self.first_lane[map_index], s, d
+                values["lane"][row], values["lane_s_m"][row], values["lane_d_m"][row] = (
+                    lane + self.first_lane[map_index],
+                    s,
+                    d,
+                )
         values["target_lane"] = np.where(values["target_lane"] < 0, values["lane"], values["target_lane"])
 
     def _actor_columns(self) -> list[str]:

@@ -123,6 +123,10 @@ class GeometryArrays:
     chunk_grain_m: wp.array(dtype=wp.float32)  # the longest edge in the chunk: what is too small far away is left out
     colour: wp.array2d(dtype=wp.vec3)  # (A, OWN_COLOURS) linear RGB
     brake: wp.array(dtype=wp.float32)  # (A,)
+    kind: wp.array(dtype=wp.int32)  # (A,) labels.Kind
+    base: wp.array(dtype=wp.vec3)  # (A,) centre of the actor's box, on the ground
+    size: wp.array(dtype=wp.vec3)  # (A,) length, width, height
+    heading: wp.array(dtype=wp.vec2)  # (A,) cos, sin of its yaw
     signal: wp.array(dtype=wp.int32)  # (S,) labels.LightState
     static_chunks: int
     static_triangles: int
@@ -198,6 +202,10 @@ def _place_actors(
     out.chunk_centre[chunk] = base + rotation @ wp.vec3(0.0, 0.0, 0.5 * size[2])
     out.chunk_radius[chunk] = 0.5 * wp.length(size)
     out.brake[row] = wp.max(state.brake[world, row], wp.clamp(-0.4 * (state.ax_mps2[world, row] + 0.6), 0.0, 1.0))
+    out.kind[row] = kind
+    out.base[row] = base
+    out.size[row] = size
+    out.heading[row] = wp.vec2(cy, sy)
     h = mix(wp.uint32(look))
     group = wp.where(look >= HELD_OUT_LOOK, 1, 0)
     paints = wp.uint32(library.paints.shape[1])
@@ -244,6 +252,10 @@ class Geometry:
         a.chunk_grain_m = on_device(np.concatenate([chunks["grain"], np.full(actors, 2.0, np.float32)]))
         a.colour = wp.zeros((max(actors, 1), OWN_COLOURS), dtype=wp.vec3, device=device)
         a.brake = wp.zeros(max(actors, 1), dtype=wp.float32, device=device)
+        a.kind = wp.zeros(max(actors, 1), dtype=wp.int32, device=device)
+        a.base = wp.zeros(max(actors, 1), dtype=wp.vec3, device=device)
+        a.size = wp.zeros(max(actors, 1), dtype=wp.vec3, device=device)
+        a.heading = wp.zeros(max(actors, 1), dtype=wp.vec2, device=device)
         a.signal = wp.zeros(self.signals, dtype=wp.int32, device=device)
         a.static_chunks, a.static_triangles, a.slot = n_chunks, count, slot
         self.chunks, self.triangles = n_chunks + actors, total

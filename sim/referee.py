@@ -1,14 +1,15 @@
 """Watches one drive tick by tick and says what came of it: infractions, collisions with their fault, progress, the end.
 
 Definitions follow the CARLA leaderboard (2.x) and, for fault, nuPlan; docs/scores.md has them all. Red light: the front
-bumper crosses the line on red, or the box centre enters the junction on red long after the bumper crossed. Stop sign: not
-below 0.1 m/s within 4 m of the line before the box centre enters the junction.
+bumper crosses the line on red, or the box centre enters the junction on red long after the bumper crossed. Stop sign:
+not below 0.1 m/s within 4 m of the line before the box centre enters the junction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class RouteProgress:
         lanes = [int(k) for k in route.lanes]
         self.offset_m = np.zeros(len(lanes))
         self.offset_m[0] = -route.start_s_m
-        for i, (a, b) in enumerate(zip(lanes, lanes[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(lanes)):
             step = float(graph.lane_length_m[a]) if b in graph.successors(a) else 0.0
             self.offset_m[i + 1] = self.offset_m[i] + step
         self.total_m = float(self.offset_m[-1] + route.goal_s_m)
@@ -124,9 +125,7 @@ class Referee:
             *self._end(ego, moved, time_s),
         ]
         found += self._lanes(ego, moved)  # last: it closes its account at the end
-        return tuple(
-            Event(kind, truth.tick, time_s, other, at_fault, value) for kind, other, at_fault, value in found
-        )
+        return tuple(Event(kind, truth.tick, time_s, other, at_fault, value) for kind, other, at_fault, value in found)
 
     def _collisions(self, truth: Truth, hits: Sequence[Hit], time_s: float) -> list[tuple[EventKind, str, bool, float]]:
         out = []
@@ -134,9 +133,10 @@ class Referee:
         for hit in hits:
             again = time_s - self._last_hit_s.get(hit.other, -np.inf) < SAME_ACTOR_S
             self._last_hit_s[hit.other] = time_s
-            near = self._last_hit_xy is not None and np.hypot(
-                hit.x_m - self._last_hit_xy[0], hit.y_m - self._last_hit_xy[1]
-            ) < SAME_PLACE_M
+            near = (
+                self._last_hit_xy is not None
+                and np.hypot(hit.x_m - self._last_hit_xy[0], hit.y_m - self._last_hit_xy[1]) < SAME_PLACE_M
+            )
             if again or near or np.hypot(ego.speed_mps, ego.lateral_mps) < STANDING_MPS:
                 continue
             self._last_hit_xy = (hit.x_m, hit.y_m)
@@ -177,7 +177,7 @@ class Referee:
         return True
 
     def _next_entry(self, ego: Ego) -> tuple[int, float, float]:
-        """Junction lane ahead (-1: none near), and how far the front bumper is from its line, the centre from its start."""
+        """Junction lane ahead (-1: none near); how far the front bumper is from its line, the centre from its start."""
         graph, front = self.graph, self.vehicle.centre_m + 0.5 * self.vehicle.length_m
         lane = int(self.route.route.lanes[self.route.index])
         s, d, turned = project(graph, lane, ego.pose.x_m, ego.pose.y_m, ego.pose.yaw_rad)
@@ -195,7 +195,7 @@ class Referee:
             if on_route:
                 index += 1
                 while index < len(self.route.route.lanes) and int(self.route.route.lanes[index]) not in after:
-                    left += 0.0  # a lane change on the way: go on from the neighbour
+                    # a lane change on the way: go on from the neighbour
                     lane, index = int(self.route.route.lanes[index]), index + 1
                     after = graph.successors(lane)
                 if index >= len(self.route.route.lanes):
@@ -211,9 +211,9 @@ class Referee:
         ego = truth.ego
         entry, line_m, centre_m = self._next_entry(ego)
         out: list[tuple[EventKind, str, bool, float]] = []
-        if self._entry >= 0 and entry != self._entry:  # the origin is past the start of the old one, or another way was taken
-            out += self._judge(truth, time_s, self._entry, -1.0, -1.0) if self._line_gap_m < 1.0 else []
-        if entry != self._entry:
+        if entry != self._entry:  # the origin is past the start of the old one, or another way was taken
+            if self._entry >= 0 and self._line_gap_m < 1.0:
+                out += self._judge(truth, time_s, self._entry, -1.0, -1.0)
             self._entry, self._line_gap_m, self._crossed_s = entry, line_m, -np.inf
             self._stopped = self._fined = False
         if entry >= 0:
@@ -243,7 +243,7 @@ class Referee:
         return []
 
     def _lanes(self, ego: Ego, moved_m: float) -> list[tuple[EventKind, str, bool, float]]:
-        """Metres driven beside all lanes, or against the flow outside junctions; told when back inside, or every few."""
+        """Metres driven beside all lanes, or against the flow outside junctions; told when back, or every few."""
         x, y, yaw = ego.pose.x_m, ego.pose.y_m, ego.pose.yaw_rad
         x += self.vehicle.centre_m * np.cos(yaw)
         y += self.vehicle.centre_m * np.sin(yaw)

@@ -18,6 +18,7 @@ from stack.seeds import Stream, generator
 
 FINE_M, COARSE = 5.0, 4  # terrain cells near roads, and how many of them make one far away
 MARGIN_M = 90.0  # of terrain round the roads
+TAKEN_M = 20.0
 Rng = np.random.Generator
 
 
@@ -88,7 +89,12 @@ class Roadside:
     parts: list[Mesh] = field(default_factory=list)
     boxes: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     facades: list[tuple[float, float, float, float]] = field(default_factory=list)
-    taken: list[shapely.Polygon] = field(default_factory=list)
+    taken: dict[tuple[int, int], list[shapely.Polygon]] = field(default_factory=dict)  # by cells of TAKEN_M
+
+    def take(self, shape: shapely.Polygon) -> None:
+        """Remember that a place is taken."""
+        for cell in _cells(shape):
+            self.taken.setdefault(cell, []).append(shape)
 
 
 def furnish(strips: list[Strip], ground: Ground, keep_clear: F64, seed: int) -> Roadside:
@@ -129,10 +135,15 @@ def _at(line: F64, s: F64, where: float) -> tuple[float, float, float]:
 
 
 def _free(shape: shapely.Polygon, ground: Ground, side: Roadside, margin_m: float) -> bool:
-    grown = shape.buffer(margin_m)
+    grown = shape.buffer(margin_m, quad_segs=2)
     if ground.area.intersects(grown):
         return False
-    return not any(grown.intersects(other) for other in side.taken)
+    return not any(grown.intersects(other) for cell in _cells(grown) for other in side.taken.get(cell, ()))
+
+
+def _cells(shape: shapely.Polygon) -> list[tuple[int, int]]:
+    x0, y0, x1, y1 = (int(v // TAKEN_M) for v in shape.bounds)
+    return [(x, y) for x in range(x0, x1 + 1) for y in range(y0, y1 + 1)]
 
 
 def _build_plots(line: F64, ground: Ground, side: Roadside, rng: Rng) -> None:
@@ -150,7 +161,7 @@ def _build_plots(line: F64, ground: Ground, side: Roadside, rng: Rng) -> None:
         shape = shapely.affinity.rotate(shapely.box(cx - length / 2, cy - depth / 2, cx + length / 2, cy + depth / 2), np.rad2deg(yaw))
         draws = rng.random(8)
         if draws[0] < (0.92 if dense else 0.75) and _free(shape, ground, side, 0.6):
-            side.taken.append(shape)
+            side.take(shape)
             _building(side, cx, cy, yaw, length, depth, ground.height(cx, cy), dense, draws)
         where += length + (float(rng.choice([0.3, 0.3, 4.0])) if dense else float(rng.uniform(4.0, 14.0)))
 

@@ -4,7 +4,7 @@
     graph = build_graph(load_map(find_map(spec.map)))
     scenario = resolve(spec, graph, seed, plan_route, random_route)
 
-A named scenario keeps its route whatever the seed; a map alone has a new route for each. The route planner is handed in.
+A named scenario keeps its route whatever the seed; a map alone has a new one for each. The route planner is handed in.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _places(text: str, graph: LaneGraph) -> tuple[tuple[int, float], tuple[int, 
     """Start and goal from "LANE:S,LANE:S"."""
     places = []
     for part in text.split(","):
-        lane, colon, s = part.partition(":")
+        lane, _, s = part.partition(":")
         try:
             index, s_m = int(lane), float(s)
         except ValueError:

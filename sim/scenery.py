@@ -21,6 +21,7 @@ from stack.labels import Semantic
 from stack.lanegraph import LaneGraph
 from stack.messages import F32
 from stack.opendrive.roads import Mark, RoadMap, Strip
+from stack.seeds import Stream, generator
 
 PIECE_M = 8.0  # road is split in pieces no longer than this
 PAINT_LIFT_M = 0.015
@@ -38,6 +39,7 @@ class Scenery:
     mesh: Mesh
     palette: F32  # (P, 3) linear RGB
     facades: F32  # (B, 4) base z m, storey m, window pitch m, style 0..1
+    wear: float  # of paint and asphalt, 0 new .. 1
     static_boxes: F64  # (K, 5) x, y, yaw, length, width of buildings, poles, trunks
 
 
@@ -57,7 +59,8 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     side = furnish(strips, ground, keep_clear, seed)
     boxes = np.array(light_boxes + sign_boxes + side.boxes, np.float64).reshape(-1, 5)
     mesh = Mesh.join(parts + light_parts + sign_parts + side.parts)
-    return Scenery(mesh, palette(seed), np.array(side.facades, np.float32).reshape(-1, 4), boxes)
+    wear = float(generator(seed, Stream.SCENERY, actor=3).uniform(0.1, 0.6))
+    return Scenery(mesh, palette(seed), np.array(side.facades, np.float32).reshape(-1, 4), wear, boxes)
 
 
 def keep_rows(left: F64, right: F64, piece_m: float = PIECE_M) -> NDArray[np.int64]:

@@ -1,8 +1,8 @@
 """Where everybody is at the start of a drive: rows of state columns for the ego, traffic and pedestrians.
 
-Deterministic in the seed. Vehicles stand on lanes outside junctions, behind their stop lines, clear of one another and of
-the ego; a share of them lies along the ego's route. Driver parameters are drawn about the values of Treiber & Kesting,
-Traffic Flow Dynamics (2013), table 11.2.
+Deterministic in the seed. Vehicles stand on lanes outside junctions, behind their stop lines, clear of one another and
+of the ego; a share of them lies along the ego's route. Driver parameters are drawn about the values of Treiber &
+Kesting, Traffic Flow Dynamics (2013), table 11.2.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from stack.vehicle import VehicleParams
 ALONG_ROUTE = 0.4  # share of the vehicles placed on the route
 NEAR_ROUTE_M = 60.0  # half of the pedestrians are this close to it
 EGO_FREE_M = 12.0  # ahead of and behind the ego
+LONG_M = 6.5
 LOOKS = 64  # mesh and colour variants
 SHARES = {"van": 0.08, "truck": 0.03, "bus": 0.02, "bicycle": 0.05, "motorcycle": 0.02}  # cars share the rest
 TRIALS = 40  # places tried for each vehicle
@@ -46,14 +47,14 @@ def spawn(
 
     `ego_start` is a lane and a distance along it. The columns left out are for `Batch.reset_world` to fill.
 
-    `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on one map of several that were joined.
+    `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on one map of several joined ones.
     Fewer vehicles come back where the map has no room for all.
     """
     rng = generator(seed, Stream.SPAWN)
     rows: list[dict[str, float]] = []
     if ego_start is not None:
         rows.append(_vehicle_row(graph, models, ego_model, *ego_start) | {"driver": Driver.POLICY})
-    shares = model_shares(models)
+    shares = model_shares(models, sharpest_bend(graph))
     open_lanes = np.array([k for k in lanes or range(graph.lanes) if _open(graph, k)], np.int64)
     on_route = _route_lanes(graph, near_route)
     for n in range(vehicles):
@@ -74,12 +75,24 @@ def _dtype(column: str) -> Any:
     return wp.dtype_to_numpy(StateArrays.vars[column].type.dtype)
 
 
-def model_shares(models: Sequence[VehicleParams]) -> NDArray[np.float64]:
-    """How often each model is drawn; sums to 1."""
+def sharpest_bend(graph: LaneGraph) -> float:
+    """Largest curvature outside junctions, 1/m."""
+    outside = np.repeat(graph.lane_junction < 0, graph.lane_count)
+    return float(np.abs(graph.curvature_1pm[outside]).max(initial=0.0))
+
+
+def model_shares(models: Sequence[VehicleParams], bend_1pm: float = 0.0) -> NDArray[np.float64]:
+    """How often each model is drawn; sums to 1. Long ones are kept off maps with bends that they would fill."""
     shares = np.array([SHARES.get(m.name, 0.03 if m.kind != "car" else 0.0) for m in models])
+    long = np.array([m.length_m > LONG_M and m.length_m * bend_1pm > 0.8 for m in models])
     cars = np.array([m.kind == "car" for m in models])
+    shares[long & ~cars] = 0.0
     if cars.any():
         shares[cars] = (1.0 - shares.sum()) / cars.sum()
+    if shares.sum() <= 0.0:
+        raise ValueError(
+            f"spawn: found only vehicles too long for this map ({[m.name for m in models]}), expected a car"
+        )
     return shares / shares.sum()
 
 
@@ -91,15 +104,17 @@ def _route_lanes(graph: LaneGraph, route: Route | None) -> NDArray[np.int64]:
     return np.array([k for k in route.lanes if _open(graph, k)] if route is not None else [], np.int64)
 
 
-def _vehicle_row(graph: LaneGraph, models: Sequence[VehicleParams], model: int, lane: int, s_m: float) -> dict[str, float]:
+def _vehicle_row(
+    graph: LaneGraph, models: Sequence[VehicleParams], model: int, lane: int, s_m: float
+) -> dict[str, float]:
     p = models[model]
     k = int(graph.lane_start[lane] + np.clip(round(s_m / graph.lane_step_m[lane]), 0, graph.lane_count[lane] - 1))
     rest = s_m - (k - graph.lane_start[lane]) * graph.lane_step_m[lane]
     yaw = float(graph.yaw_rad[k])
     return {
         "kind": p.kind_id, "model": model, "length_m": p.length_m, "width_m": p.width_m, "height_m": p.height_m,
-        "centre_m": p.centre_m, "x_m": float(graph.x_m[k] + rest * np.cos(yaw)), "y_m": float(graph.y_m[k] + rest * np.sin(yaw)),
-        "z_m": float(graph.z_m[k]), "yaw_rad": yaw, "pitch_rad": float(graph.pitch_rad[k]),
+        "centre_m": p.centre_m, "x_m": float(graph.x_m[k] + rest * np.cos(yaw)),
+        "y_m": float(graph.y_m[k] + rest * np.sin(yaw)), "z_m": float(graph.z_m[k]), "yaw_rad": yaw, "pitch_rad": float(graph.pitch_rad[k]),
         "lane": lane, "target_lane": lane, "lane_s_m": s_m,
     }  # fmt: skip
 
@@ -115,8 +130,8 @@ def _driver(p: VehicleParams, rng: np.random.Generator) -> dict[str, float]:
 
 
 def _find_place(
-    graph: LaneGraph, models: Sequence[VehicleParams], model: int, pool: NDArray[np.int64], rows: list[dict[str, float]],
-    ego: bool, rng: np.random.Generator,
+    graph: LaneGraph, models: Sequence[VehicleParams], model: int, pool: NDArray[np.int64],
+    rows: list[dict[str, float]], ego: bool, rng: np.random.Generator,
 ) -> dict[str, float] | None:  # fmt: skip
     """A vehicle on one of the lanes of `pool`, long lanes more often, that is clear of all others; None: no room."""
     p = models[model]
@@ -128,7 +143,9 @@ def _find_place(
         high = min(float(graph.lane_stop_s_m[lane]), float(graph.lane_length_m[lane])) - front - 0.5
         s_m = float(rng.uniform(low, max(high, low + 0.01)))
         row = _vehicle_row(graph, models, model, lane, s_m)
-        if high > low and all(_clear(row, other, EGO_FREE_M if ego and k == 0 else 3.0) for k, other in enumerate(rows)):
+        if high > low and all(
+            _clear(row, other, EGO_FREE_M if ego and k == 0 else 3.0) for k, other in enumerate(rows)
+        ):
             return row
     return None
 

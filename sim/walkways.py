@@ -1,6 +1,6 @@
 """Where pedestrians walk: sidewalks and crosswalks as one set of paths, with the places where one leads into another.
 
-Paths 0..W-1 are the sidewalks of the maps, then come the crosswalks from kerb to kerb. Points of a path are evenly spaced.
+Paths 0..W-1 are the sidewalks of the maps, then come the crosswalks from kerb to kerb. Points are evenly spaced.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def walk_tables(graph: LaneGraph) -> dict[str, NDArray[Any]]:
         "path_is_crosswalk": (np.arange(len(paths)) >= len(sidewalks)).astype(np.int32),
         "end_path": np.array([e[0] for e in ends], np.int32), "end_s_m": np.array([e[1] for e in ends], np.float32),
         **doors,
-        "x_m": points[:, 0].astype(np.float32), "y_m": points[:, 1].astype(np.float32), "z_m": points[:, 2].astype(np.float32),
+        "x_m": points[:, 0].astype(np.float32), "y_m": points[:, 1].astype(np.float32),
+        "z_m": points[:, 2].astype(np.float32),
         "over_path": over_path, "over_s_m": over_s,
         "light_start": (np.cumsum(light_count) - light_count).astype(np.int32), "light_count": light_count,
         "light": np.array([s for row in lights for s in row], np.int32),
@@ -100,9 +101,25 @@ def walk_arrays(graphs: LaneGraph | Sequence[LaneGraph], device: str) -> Any:
         shift["signal"] += graph.signals
         shift["junction"] += graph.junctions
     out = WalkArrays()
-    for name in WalkArrays.vars:
-        setattr(out, name, wp.array(np.ascontiguousarray(np.concatenate(parts[name])), device=device))
+    for name, values in _sidewalks_first({name: np.concatenate(parts[name]) for name in WalkArrays.vars}).items():
+        setattr(out, name, wp.array(np.ascontiguousarray(values), device=device))
     return out
+
+
+def _sidewalks_first(table: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Renumber the paths so that sidewalk k of the joined lane graph is path k."""
+    order = np.argsort(table["path_is_crosswalk"], kind="stable")
+    number = np.argsort(order).astype(np.int32)
+    for name, values in table.items():
+        if name in ("end_path", "end_s_m"):
+            table[name] = values.reshape(-1, 2)[order].ravel()
+        elif len(values) == len(order) and name.startswith(
+            ("path_", "door_start", "door_count", "light_start", "light_count")
+        ):
+            table[name] = values[order]
+    for name in ("end_path", "door_path", "over_path"):
+        table[name] = np.where(table[name] < 0, -1, number[table[name]]) if len(order) else table[name]
+    return table
 
 
 def _evenly(line: F64) -> F64:
@@ -114,20 +131,22 @@ def _evenly(line: F64) -> F64:
 
 def _join_ends(paths: list[F64], sidewalks: int, step: NDArray[np.float32]) -> list[tuple[int, float]]:
     """For each end of each path (start, end) the sidewalk that goes on from there and the place on it; -1 for none."""
+    if not sidewalks:
+        return [(-1, 0.0)] * (2 * len(paths))
+    count = np.array([len(p) for p in paths[:sidewalks]])
+    points = np.concatenate(paths[:sidewalks])
+    owner = np.repeat(np.arange(sidewalks), count)
+    index = np.concatenate([np.arange(n) for n in count])
+    is_end = (index == 0) | (index == count[owner] - 1)
     out: list[tuple[int, float]] = []
     for i, path in enumerate(paths):
+        allowed = is_end & (owner != i) if i < sidewalks else np.ones(len(points), bool)
         for end in (path[0], path[-1]):
-            best, best_m = (-1, 0.0), JOIN_M if i < sidewalks else KERB_M
-            for j in range(sidewalks):
-                if j == i:
-                    continue
-                candidates = paths[j][[0, -1]] if i < sidewalks else paths[j]
-                apart = np.hypot(*(candidates[:, :2] - end[:2]).T)
-                k = int(np.argmin(apart))
-                if apart[k] < best_m and abs(candidates[k, 2] - end[2]) < 2.0:
-                    at = k * (len(paths[j]) - 1) if i < sidewalks else k
-                    best, best_m = (j, float(at * step[j])), float(apart[k])
-            out.append(best)
+            apart = np.hypot(points[:, 0] - end[0], points[:, 1] - end[1]) + np.where(allowed, 0.0, np.inf)
+            apart += np.where(np.abs(points[:, 2] - end[2]) < 2.0, 0.0, np.inf)
+            k = int(np.argmin(apart))
+            reached = apart[k] < (JOIN_M if i < sidewalks else KERB_M)
+            out.append((int(owner[k]), float(index[k] * step[owner[k]])) if reached else (-1, 0.0))
     return out
 
 

@@ -21,7 +21,7 @@ from sim.scenery import build
 from sim.sensors import Sensors
 from sim.spawn import spawn
 from sim.state import Driver
-from sim.weather import WEATHERS
+from sim.weather import varied, weather
 from stack.frames import Pose
 from stack.loop import Scenario
 from stack.messages import Actors, Command, Ego, Event, Rig, SensorFrame, Truth, TruthImages
@@ -30,6 +30,7 @@ from stack.rates import StageTimes
 from stack.vehicle import load_vehicle
 
 EGO = "sedan"
+WEATHER_VARIES = 0.6  # how far a seed moves sun, clouds, fog and exposure from the preset
 TRAFFIC = ("hatchback", "suv", "van", "truck", "bus", "motorcycle", "bicycle")
 
 
@@ -117,8 +118,7 @@ class EmbeddedWorld:
     # ------------------------------------------------
 
     def _prepare(self, scenario: Scenario, driver: Driver) -> None:
-        if scenario.weather not in WEATHERS:
-            raise ValueError(f"weather: found {scenario.weather!r}, expected one of {', '.join(WEATHERS)}")
+        sky = varied(weather(scenario.weather), scenario.seed, WEATHER_VARIES)
         self.scenario, self.tick = scenario, 0
         route = scenario.route
         start = (int(route.lanes[0]), route.start_s_m)
@@ -131,9 +131,8 @@ class EmbeddedWorld:
             for name, value in typical.items():
                 rows[name][0] = value
         self._build(scenario)
-        weather = WEATHERS[scenario.weather]
-        self.batch.reset_world(0, rows, scenario.seed, friction=weather.friction)
-        self.cameras.set_weather(weather, scenario.seed)
+        self.batch.reset_world(0, rows, scenario.seed, friction=1.0 - 0.4 * sky.wet)
+        self.cameras = Cameras(scenario.rig, self.geometry, self.scenery, sky, scenario.seed)
         self.sensors.reset()
         self._place_actors()
 
@@ -145,10 +144,9 @@ class EmbeddedWorld:
         self._key = key
         graph, rig = scenario.graph, scenario.rig
         actors = 1 + scenario.vehicles + scenario.pedestrians
-        scenery = build(self.road_map, graph, self.look_seed)
-        self.batch = Batch(graph, self.params, 1, actors, self.device, scenery.static_boxes)
-        self.geometry = Geometry(scenery.mesh, library(), actors, graph.signals, self.device)
-        self.cameras = Cameras(rig, self.geometry, scenery, self.device)
+        self.scenery = build(self.road_map, graph, self.look_seed)
+        self.batch = Batch(graph, self.params, 1, actors, self.device, self.scenery.static_boxes)
+        self.geometry = Geometry(self.scenery.mesh, library(), actors, graph.signals, self.device)
         self.sensors = Sensors(self.batch.state, self.geometry, rig)
 
     def _place_actors(self) -> None:
@@ -156,7 +154,7 @@ class EmbeddedWorld:
 
     def _sense(self, nudge: NDArray[np.float64]) -> SensorFrame:
         with self.times.section("cameras"):
-            images, truths = self.cameras.render(self._nudged(nudge), self.tick, self.batch.state)
+            images, truths = self.cameras.render(self._nudged(nudge), self.tick)
             self._truth_images: tuple[TruthImages, ...] = truths
         with self.times.section("ranges"):
             lidar, radar, imu, gnss, wheels = self.sensors.read(self.tick)

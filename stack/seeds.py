@@ -36,19 +36,25 @@ class Stream(IntEnum):
     MAP = 17
 
 
+# typed, since a literal above 2^31 in a kernel counts as an int32 that overflows
+GOLDEN = wp.uint32(0x9E3779B9)
+MIX_A = wp.uint32(0x7FEB352D)
+MIX_B = wp.uint32(0x846CA68B)
+
+
 @wp.func
 def mix(x: wp.uint32) -> wp.uint32:
     x = x ^ (x >> wp.uint32(16))
-    x = x * wp.uint32(0x7FEB352D)
+    x = x * MIX_A
     x = x ^ (x >> wp.uint32(15))
-    x = x * wp.uint32(0x846CA68B)
+    x = x * MIX_B
     return x ^ (x >> wp.uint32(16))
 
 
 @wp.func
 def draw(seed: wp.uint32, stream: int, tick: int, actor: int, index: int) -> wp.uint32:
     """32 random bits for the key."""
-    h = mix(seed + wp.uint32(0x9E3779B9))
+    h = mix(seed + GOLDEN)
     h = mix(h ^ wp.uint32(stream))
     h = mix(h ^ wp.uint32(tick))
     h = mix(h ^ wp.uint32(actor))

@@ -1,7 +1,8 @@
 """Vehicle parameters, and the one pedal map Control <-> throttle, brake, steer.
 
-The drive force is throttle * min(accel_max, power / (mass * speed)); the brake force is brake * brake_max. Against them stand
-drag, rolling resistance and grade. The pedal map inverts this, so that a wanted acceleration is met in steady state:
+The drive force is throttle * min(accel_max, power / (mass * speed)); the brake force is brake * brake_max. Against
+them stand drag, rolling resistance and grade. The pedal map inverts this, so that a wanted acceleration is met in
+steady state:
 
     need = accel + drag * speed^2 + rolling * g * cos(pitch) + g * sin(pitch)
     throttle = need / drive_available(speed) where need > 0, else brake = -need / brake_max
@@ -106,11 +107,14 @@ class Column(IntEnum):
 
 
 def load_vehicle(name_or_path: str | Path) -> VehicleParams:
-    """A vehicle of configs/vehicles by name, or of any YAML file by path; ConfigError (a ValueError) names file and key."""
+    """A vehicle of configs/vehicles by name, or of any YAML file by path; ConfigError (a ValueError) names file and
+    key."""
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         if str(name_or_path) not in VEHICLES:
-            raise ConfigError(f"vehicle {str(name_or_path)!r}: unknown, expected a .yaml file or one of {', '.join(VEHICLES)}")
+            raise ConfigError(
+                f"vehicle {str(name_or_path)!r}: unknown, expected a .yaml file or one of {', '.join(VEHICLES)}"
+            )
         path = FOLDER / f"{name_or_path}.yaml"
     return load(VehicleParams, path)
 
@@ -121,8 +125,8 @@ def parameter_row(p: VehicleParams) -> F32:
     row = [
         p.length_m, p.width_m, p.height_m, p.centre_m, p.mass_kg, p.yaw_inertia_kgm2, p.cg_height_m, p.front_axle_m,
         p.rear_axle_m, p.cornering_front_prad, p.cornering_rear_prad, p.tyre_friction, p.wheel_angle_max_rad,
-        p.wheel_rate_max_radps, p.drive_accel_max_mps2, p.power_w / p.mass_kg, p.drive_front_share, p.brake_max_mps2, drag_pm,
-        p.rolling_coefficient, p.drive_lag_s, p.brake_lag_s,
+        p.wheel_rate_max_radps, p.drive_accel_max_mps2, p.power_w / p.mass_kg, p.drive_front_share, p.brake_max_mps2,
+        drag_pm, p.rolling_coefficient, p.drive_lag_s, p.brake_lag_s,
     ]  # fmt: skip
     return np.array(row, np.float32)
 
@@ -164,7 +168,8 @@ def hold_pair(accel_mps2: float, pitch_rad: float, brake_max_mps2: float) -> wp.
 def pedals_of(
     accel_mps2: float, speed_mps: float, pitch_rad: float, table: wp.array2d(dtype=wp.float32), model: int
 ) -> wp.vec2:
-    """Throttle and brake for a wanted acceleration, for kernels; `model` is the vehicle's row of the parameter table."""
+    """Throttle and brake for a wanted acceleration, for kernels; `model` is the vehicle's row of the parameter
+    table."""
     if speed_mps < STAND_MPS and accel_mps2 <= 0.0:
         return hold_pair(accel_mps2, pitch_rad, table[model, Column.BRAKE_MAX])
     available = drive_available(table[model, Column.DRIVE_ACCEL_MAX], table[model, Column.POWER_PER_MASS], speed_mps)
@@ -173,7 +178,8 @@ def pedals_of(
 
 
 def pedals(control: Control, speed_mps: float, pitch_rad: float, params: VehicleParams) -> F32:
-    """(3,) throttle 0..1, brake 0..1, steer -1..1 (left positive: wheel angle over the largest) that carry out a control.
+    """(3,) throttle 0..1, brake 0..1, steer -1..1 (left positive: wheel angle over the largest) that carry out a
+    control.
 
     A car that stands (below STAND_MPS) and is not to accelerate is held by its brake.
     """
@@ -187,7 +193,8 @@ def pedals(control: Control, speed_mps: float, pitch_rad: float, params: Vehicle
 
 
 def control_of(pedals: F32, speed_mps: float, pitch_rad: float, params: VehicleParams) -> Control:
-    """The control that pedals (3,) amount to in steady state: the inverse of `pedals`, within what the vehicle can do."""
+    """The control that pedals (3,) amount to in steady state: the inverse of `pedals`, within what the vehicle can
+    do."""
     throttle, brake, steer = (float(value) for value in pedals)
     available, resist = _forces(speed_mps, pitch_rad, params)
     accel = throttle * available - brake * params.brake_max_mps2 - resist

@@ -32,7 +32,7 @@ def make_graph(
     polylines: list[Any], successors: dict[int, list[int]] | None = None, signals: int = 0,
     conflicts: list[tuple[int, int, float, float, float, float, int]] = (), **columns: dict[int, Any],
 ) -> LaneGraph:  # fmt: skip
-    """Lanes from (n, 2) polylines with even spacing; conflicts as (lane, other, from, to, other from, other to, rank)."""
+    """Lanes from evenly spaced (n, 2) polylines; conflicts as (lane, other, from, to, other from, other to, rank)."""
     n = len(polylines)
     lengths = np.array([np.linalg.norm(np.diff(p, axis=0), axis=1).sum() for p in polylines], F)
     counts = np.array([len(p) for p in polylines], I)
@@ -75,7 +75,14 @@ def make_graph(
     rows = sorted(conflicts, key=lambda c: c[0])
     out["conflict_count"] = np.array([sum(c[0] == lane for c in rows) for lane in range(n)], I)
     out["conflict_start"] = (np.cumsum(out["conflict_count"]) - out["conflict_count"]).astype(I)
-    names = ("conflict_lane", "conflict_from_m", "conflict_to_m", "conflict_other_from_m", "conflict_other_to_m", "conflict_rank")
+    names = (
+        "conflict_lane",
+        "conflict_from_m",
+        "conflict_to_m",
+        "conflict_other_from_m",
+        "conflict_other_to_m",
+        "conflict_rank",
+    )
     for column, name in enumerate(names, 1):
         out[name] = np.array([c[column] for c in rows], I if name in ("conflict_lane", "conflict_rank") else F)
     out["signal_id"] = tuple(str(s) for s in range(signals))
@@ -136,10 +143,8 @@ def actors(rows: list[tuple[Any, ...]]) -> Actors:
 
 
 def make_scene(
-    tick: int, x: float, y: float, yaw: float, speed: float, tracks: list[tuple[Any, ...]] = (), signals: list[int] = (),
+    tick: int, x: float, y: float, yaw: float, speed: float, tracks: Any = (), signals: Any = (),
     accel: float = 0.0, wheel_angle: float = 0.0,
 ) -> Scene:  # fmt: skip
     ego = Ego(Pose(x, y, 0.0, yaw), speed, 0.0, 0.0, accel, wheel_angle, np.zeros((5, 5)))
-    return Scene(
-        tick, tick * 0.05, ego, actors(list(tracks)), np.array(signals, U), np.ones(len(signals), F), (), ()
-    )
+    return Scene(tick, tick * 0.05, ego, actors(list(tracks)), np.array(signals, U), np.ones(len(signals), F), (), ())

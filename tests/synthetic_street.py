@@ -95,9 +95,10 @@ def boxes_hit(origin: F64, rays: F64, boxes: F64) -> F64:
 
 
 def lidar(street: Street, pose: Pose, half: int, time_s: float, boxes: F64, rng: np.random.Generator) -> LidarSweep:
-    """Half a turn seen from `pose`, all at once: road, kerbs, markings and boxes; 2 cm of noise."""
+    """Half a turn seen from `pose`, half 0 ahead, all at once: road, kerbs, markings and boxes; 2 cm of noise."""
     columns = RIG.lidar_columns // 2
-    azimuth = (-np.pi + 2 * np.pi * (np.arange(columns) + half * columns) / RIG.lidar_columns).astype(np.float32)
+    turned = half * np.pi + (np.arange(columns) + 0.5) * np.pi / columns  # clockwise from the left
+    azimuth = np.remainder(1.5 * np.pi - turned, 2 * np.pi).astype(np.float32) - np.float32(np.pi)
     elevation = np.linspace(*RIG.lidar_elevation_rad[::-1], RIG.lidar_rings).astype(np.float32)
     ego_from_lidar = np.eye(4)
     ego_from_lidar[:3, 3] = RIG.lidar_xyz_m
@@ -107,8 +108,10 @@ def lidar(street: Street, pose: Pose, half: int, time_s: float, boxes: F64, rng:
     rays, origin = rays @ world[:3, :3].T, world[:3, 3]
     down = np.minimum(rays[:, 2], -1e-6)
     t_road, t_walk = -origin[2] / down, (KERB_HEIGHT_M - origin[2]) / down
-    on_road = np.abs(street.lateral(origin[:2] + t_road[:, None] * rays[:, :2]))
-    on_walk = np.abs(street.lateral(origin[:2] + t_walk[:, None] * rays[:, :2]))
+    on_road, on_walk = np.full((2, len(rays)), 1e3)
+    low = t_road < RIG.lidar_range_m
+    on_road[low] = np.abs(street.lateral(origin[:2] + t_road[low, None] * rays[low, :2]))
+    on_walk[low] = np.abs(street.lateral(origin[:2] + t_walk[low, None] * rays[low, :2]))
     face = (LANE_M - on_walk) / np.maximum(on_road - on_walk, 1e-9)
     distance = np.where(
         on_walk >= LANE_M, t_walk, np.where(on_road < LANE_M, t_road, t_walk + np.clip(face, 0, 1) * (t_road - t_walk))

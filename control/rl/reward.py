@@ -35,10 +35,11 @@ class Reward:
 
     progress_per_m: float = 0.2
     speed: float = 0.0  # Roach's term: 1 - |v - target| / limit
-    comfort: float = 0.05  # per unit of squared change of the action
+    comfort: float = 0.008  # per unit of squared change of the action
+    idle: float = 0.02  # taken away while it stands though the target is to drive
     end: float = 4.0  # taken away at a hard infraction
     off_route_m: float = 2.2
-    stuck_s: float = 40.0
+    stuck_s: float = 20.0
     time_s: float = 90.0
 
 
@@ -69,6 +70,7 @@ class Weights:
     progress_per_m: float
     speed: float
     comfort: float
+    idle: float
     end: float
     off_route_m: float
     stuck_s: float
@@ -105,6 +107,9 @@ def reward_kernel(
     d0 = out.action[w, 0] - out.last_action[w, 0]
     d1 = out.action[w, 1] - out.last_action[w, 1]
     reward -= k.comfort * (d0 * d0 + d1 * d1)
+
+    if v < 0.5 and target > 1.0:
+        reward -= k.idle
 
     out.age_s[w] = out.age_s[w] + dt
     out.still_s[w] = wp.where(v < 0.3 and target > 1.0, out.still_s[w] + dt, 0.0)

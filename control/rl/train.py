@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic.dataclasses import dataclass
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import Distribution
@@ -23,7 +23,7 @@ from control.rl.env import DrivingEnv
 from control.rl.reward import End
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class PpoSettings:
     """What `configs/train_policy.yaml` may set."""
 

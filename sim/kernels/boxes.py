@@ -1,7 +1,7 @@
 """Oriented boxes on the ground: exact overlap, a point in both, and static boxes in a uniform grid.
 
-Two boxes overlap where no axis separates them (Gottschalk, Lin, Manocha, OBBTree, SIGGRAPH 1996); for rectangles four axes
-are enough.
+Two boxes overlap where no axis separates them (Gottschalk, Lin, Manocha, OBBTree, SIGGRAPH 1996); for rectangles four
+axes are enough.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ CELL_M = 16.0  # of the grid over static boxes
 
 @wp.struct
 class StaticBoxes:
-    """[K] boxes that never move, and the cells (CSR) of each map's grid that each touches; the maps' grids are alike."""
+    """[K] boxes that never move, and the cells (CSR) of each map's grid that each touches; the maps' grids are
+    alike."""
 
     box: wp.array2d(dtype=wp.float32)  # [K, 5] x, y, yaw, length, width
     start: wp.array(dtype=wp.int32)  # [maps * rows * columns + 1]
@@ -123,14 +124,17 @@ def cell_of(statics: StaticBoxes, map_index: int, x: float, y: float) -> int:
 
 
 def static_boxes(maps: Sequence[NDArray[Any] | None], reach_m: float, device: str) -> Any:
-    """`StaticBoxes` from one (K, 5) x, y, yaw, length, width for each map. A cell lists the boxes that a body of radius `reach_m`
-    centred in it may touch. ValueError where the shape is wrong, a number is not finite or a size not positive."""
+    """`StaticBoxes` from one (K, 5) x, y, yaw, length, width for each map. A cell lists the boxes that a body of
+    radius `reach_m` centred in it may touch. ValueError where the shape is wrong, a number is not finite or a size
+    not positive."""
     parts = [np.zeros((0, 5), np.float32) if part is None else np.asarray(part, np.float32) for part in maps]
     for part in parts:
         if part.ndim != 2 or part.shape[1] != 5:
             raise ValueError(f"static boxes: shape {part.shape}, expected (K, 5): x, y, yaw, length, width")
         if not np.isfinite(part).all() or (part[:, 3:] <= 0.0).any():
-            raise ValueError("static boxes: found numbers that are not finite or sizes <= 0, expected x, y, yaw, length, width")
+            raise ValueError(
+                "static boxes: found numbers that are not finite or sizes <= 0, expected x, y, yaw, length, width"
+            )
     box, map_index = np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     c, s = np.abs(np.cos(box[:, 2:3])), np.abs(np.sin(box[:, 2:3]))
     half = 0.5 * np.hstack([box[:, 3:4] * c + box[:, 4:5] * s, box[:, 3:4] * s + box[:, 4:5] * c]) + reach_m  # (K, 2)

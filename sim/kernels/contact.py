@@ -1,9 +1,10 @@
 """Contact: exact oriented boxes, who hit whom, where and how fast; and what the bodies do then.
 
-Circles about the boxes sort out the pairs that cannot touch. Overlapping bodies get an inelastic impulse along the axis of least overlap (Catto, Iterative Dynamics
-with Temporal Coherence, GDC 2005, one iteration) and are pushed apart. Everything is computed from the state before contact,
-each row writes only itself, and each pair is computed the same way round by both its rows, so that momentum is kept and
-the order of threads does not matter. Static scenery is a list of boxes in a uniform grid; it never moves.
+Circles about the boxes sort out the pairs that cannot touch. Overlapping bodies get an inelastic impulse along the
+axis of least overlap (Catto, Iterative Dynamics with Temporal Coherence, GDC 2005, one iteration) and are pushed
+apart. Everything is computed from the state before contact, each row writes only itself, and each pair is computed
+the same way round by both its rows, so that momentum is kept and the order of threads does not matter. Static scenery
+is a list of boxes in a uniform grid; it never moves.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The intelligent driver model (Treiber, Hennecke, Helbing 2000, Phys. Rev. E 62, eqs. 2-4): car following in one formula.
+"""The intelligent driver model: car following in one formula.
 
-    a = a_max (1 - (v / v_wish)^4 - (gap_wish / gap)^2),   gap_wish = s0 + max(0, v T + v (v - v_lead) / (2 sqrt(a_max b)))
+    a = a_max (1 - (v / v_wish)^4 - (gap_wish / gap)^2)
+    gap_wish = s0 + max(0, v T + v (v - v_lead) / (2 sqrt(a_max b)))
 
-Above the wish speed the first two terms are replaced by a gentle proportional law, so that a falling speed limit does not
-cause hard braking.
+Treiber, Hennecke, Helbing 2000, Phys. Rev. E 62, 1805, eqs. 2-4. Above the wish speed the first two terms are replaced
+by a gentle proportional law, so that a falling speed limit does not cause hard braking.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ def free_accel(v_mps: float, wish_mps: float, accel_max_mps2: float) -> float:
 
 @wp.func
 def gap_term(
-    v_mps: float, gap_m: float, lead_mps: float, headway_s: float, accel_max_mps2: float, brake_mps2: float, gap_min_m: float
+    v_mps: float,
+    gap_m: float,
+    lead_mps: float,
+    headway_s: float,
+    accel_max_mps2: float,
+    brake_mps2: float,
+    gap_min_m: float,
 ) -> float:
     """(gap_wish / gap)^2 a_max: what the leader takes off the free acceleration, m/s2."""
     wish = gap_min_m + wp.max(

@@ -1,4 +1,6 @@
-"""Where to go next: random turns, and lane changes by MOBIL (Kesting, Treiber, Helbing 2007, Transportation Research Record 1999, eqs. 2-3).
+"""Where to go next: random turns, and lane changes by MOBIL.
+
+Kesting, Treiber, Helbing 2007, Transportation Research Record 1999, eqs. 2-3.
 
 A car changes where the new follower need not brake harder than SAFE and
 
@@ -65,7 +67,9 @@ def accel_behind(st: StateArrays, lanes: LaneArrays, w: int, k: int, gap_m: floa
     v = wp.max(st.vx_mps[w, k], 0.0)
     wish = lanes.lane_limit_mps[st.lane[w, k]] * st.wish_factor[w, k]
     a = wp.max(st.accel_max_mps2[w, k], 0.5)
-    take = gap_term(v, gap_m, lead_mps, st.headway_s[w, k], a, wp.max(st.brake_comfort_mps2[w, k], 0.5), st.gap_min_m[w, k])
+    take = gap_term(
+        v, gap_m, lead_mps, st.headway_s[w, k], a, wp.max(st.brake_comfort_mps2[w, k], 0.5), st.gap_min_m[w, k]
+    )
     return free_accel(v, wish, a) - take
 
 
@@ -135,7 +139,7 @@ def gain(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, lane: 
 
 @wp.func
 def consider_change(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> None:
-    """Start a lane change of i where it pays: `target_lane` becomes the neighbour, the lanes after it are chosen anew."""
+    """Start a lane change of i where it pays: `target_lane` is then the neighbour, the lanes after it are new."""
     kind = st.kind[w, i]
     if kind < CAR or kind >= CYCLIST or st.driver[w, i] != IDM:
         return

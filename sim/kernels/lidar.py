@@ -33,7 +33,7 @@ RANGE_SIGMA_M = 0.02
 RANGE_MIN_M = 0.4
 LOST_SHARE = 0.004  # of strong returns
 REACH_M = 60.0  # a tenth of the light of a white wall comes back from here 95 times in 100
-BINS = 256
+BINS = 1024
 KEY_PER_M = 1.0e7  # of the range in a key
 NOTHING = (1 << 64) - 1
 
@@ -152,18 +152,19 @@ def fill(v0: wp.vec3, v1: wp.vec3, v2: wp.vec3, triangle: int, lidar: LidarArray
     """Enter a triangle, in the half turn's frame, into every beam that it meets."""
     n = wp.cross(v1 - v0, v2 - v0)
     plane = wp.dot(n, v0)
-    if plane == 0.0 or (v0[0] <= 0.0 and v1[0] <= 0.0 and v2[0] <= 0.0):
+    if plane >= 0.0 or (v0[0] <= 0.0 and v1[0] <= 0.0 and v2[0] <= 0.0):
         return
-    side = wp.sign(plane)
-    e0 = edge_line(side * wp.cross(v1, v2))
-    e1 = edge_line(side * wp.cross(v2, v0))
-    e2 = edge_line(side * wp.cross(v0, v1))
     columns = lidar.beam.shape[0]
     rings = lidar.tan.shape[0]
     per_rad = float(columns) / wp.pi
     bounds = widen(widen(widen(wp.vec2(2.0, -2.0), v0, v1), v1, v2), v2, v0)
     first = wp.max(int(wp.ceil((0.5 * wp.pi - bounds[1]) * per_rad - 0.51)), 0)
     last = wp.min(int(wp.floor((0.5 * wp.pi - bounds[0]) * per_rad - 0.49)), columns - 1)
+    if first > last:
+        return
+    e0 = edge_line(wp.cross(v2, v1))
+    e1 = edge_line(wp.cross(v0, v2))
+    e2 = edge_line(wp.cross(v1, v0))
     tan_high = lidar.tan[0]
     whole = wp.vec2(lidar.tan[rings - 1], tan_high)
     bin_per_tan = float(lidar.first_ring.shape[0] - 1) / (whole[1] - whole[0])
@@ -196,10 +197,11 @@ def cast(geometry: GeometryArrays, lidar: LidarArrays, lanes: int):
         return
     start = geometry.chunk_start[chunk]
     for triangle in range(start + lane, start + count, lanes):
-        v0 = pose @ (geometry.corner[3 * triangle] - origin)
-        v1 = pose @ (geometry.corner[3 * triangle + 1] - origin)
-        v2 = pose @ (geometry.corner[3 * triangle + 2] - origin)
-        fill(v0, v1, v2, triangle, lidar)
+        a = geometry.corner[3 * triangle] - origin
+        b = geometry.corner[3 * triangle + 1] - origin
+        c = geometry.corner[3 * triangle + 2] - origin
+        if wp.dot(wp.cross(b - a, c - a), a) < 0.0:  # faces the sensor; others are seen through, as by the cameras
+            fill(pose @ a, pose @ b, pose @ c, triangle, lidar)
 
 
 @wp.func
@@ -238,15 +240,20 @@ def answer(geometry: GeometryArrays, lidar: LidarArrays, seed: wp.array(dtype=wp
     lidar.intensity[ring, column] = wp.uint8(wp.clamp(255.0 * returned + 0.5, 1.0, 255.0))
 
 
+def _check(rig: Rig) -> None:
+    low, high = rig.lidar_elevation_rad
+    if rig.lidar_columns % 2 or rig.lidar_rings < 2 or not -0.78 < low < high < 0.78:
+        raise ValueError(
+            f"rig: found a LiDAR of {rig.lidar_rings} rings, {rig.lidar_columns} columns, elevations {low} to {high} rad; "
+            "expected 2 rings or more, an even number of columns, rising elevations within 0.78 rad"
+        )
+
+
 class Lidar:
     """Owns the buffers of one sensor. Half turns alternate: ahead at even ticks, astern at odd ones."""
 
     def __init__(self, rig: Rig, geometry: Geometry, noise: bool = True) -> None:
-        if rig.lidar_columns % 2 or rig.lidar_rings < 2 or not -0.78 < rig.lidar_elevation_rad[0] < rig.lidar_elevation_rad[1] < 0.78:
-            raise ValueError(
-                f"rig: found a LiDAR of {rig.lidar_rings} rings, {rig.lidar_columns} columns, elevations "
-                f"{rig.lidar_elevation_rad} rad; expected 2 rings or more, even columns, rising angles within 0.78 rad"
-            )
+        _check(rig)
         device, rings, columns = geometry.device, rig.lidar_rings, rig.lidar_columns // 2
         self._geometry, self._columns = geometry, columns
         self._lanes = 1 if wp.get_device(device).is_cpu else 32

@@ -1,9 +1,11 @@
-"""Where vehicles are on the map: the lane followed from the last one, and height and attitude of the road under the origin.
+"""Where vehicles are on the map: the lane followed from the last one, and height and attitude of the road under the
+origin.
 
-For actors driven from outside (EXTERNAL, POLICY) the lane is the best of the last lane, its neighbours, successors and
-predecessors, and the predecessors' other successors (so that a car that turns in a junction leaves the lane that goes
-straight on). Best is least offset, overshoot of the lane's ends, and difference in heading. A car that fits none is lost: its
-lane is -1 while `target_lane` keeps the last one, from where it is found again when it comes back. Traffic keeps its own lane.
+For actors driven from outside (EXTERNAL, POLICY) the lane is the best of the last lane, its neighbours, successors
+and predecessors, and the predecessors' other successors (so that a car that turns in a junction leaves the lane that
+goes straight on). Best is least offset, overshoot of the lane's ends, and difference in heading. A car that fits none
+is lost: its lane is -1 while `target_lane` keeps the last one, from where it is found again when it comes back.
+Traffic keeps its own lane.
 """
 
 from __future__ import annotations
@@ -65,12 +67,16 @@ def follow(lanes: LaneArrays, last: int, s: float, x: float, y: float, yaw: floa
     best = fit(lanes, last, x, y, yaw, s)
     if best.cost < NOWHERE_M:
         best.cost = best.cost - KEEP_M
+    if best.cost <= 0.0:
+        return best  # costs are not negative: no other lane can be better
     if lanes.lane_left[last] >= 0:
         best = better(best, fit(lanes, lanes.lane_left[last], x, y, yaw, s))
     if lanes.lane_right[last] >= 0:
         best = better(best, fit(lanes, lanes.lane_right[last], x, y, yaw, s))
     for k in range(lanes.succ_count[last]):
-        best = better(best, fit(lanes, lanes.succ[lanes.succ_start[last] + k], x, y, yaw, s - lanes.lane_length_m[last]))
+        best = better(
+            best, fit(lanes, lanes.succ[lanes.succ_start[last] + k], x, y, yaw, s - lanes.lane_length_m[last])
+        )
     for k in range(lanes.pred_count[last]):
         before = lanes.pred[lanes.pred_start[last] + k]
         best = better(best, fit(lanes, before, x, y, yaw, s + lanes.lane_length_m[before]))
@@ -127,5 +133,6 @@ def locate(state: StateArrays, lanes: LaneArrays, first: int):
 def launch(
     state: Any, lanes: Any, worlds: int, actors: int, device: str, first: int = 0, record_cmd: bool = False
 ) -> Any:
-    """Locate the vehicles of `worlds` worlds from `first` on; with `record_cmd` return the launch instead of running it."""
+    """Locate the vehicles of `worlds` worlds from `first` on; with `record_cmd` return the launch instead of running
+    it."""
     return wp.launch(locate, dim=(worlds, actors), inputs=[state, lanes, first], device=device, record_cmd=record_cmd)

@@ -51,7 +51,7 @@ def point_index(lanes: LaneArrays, lane: int, s_m: float) -> int:
 
 @wp.func
 def project(lanes: LaneArrays, lane: int, x_m: float, y_m: float, guess_s_m: float) -> wp.vec2:
-    """Distance along the lane (past its ends too) and offset to the left of a point, from a guess within a few metres."""
+    """Distance along the lane (past its ends too) and offset to the left of a point, from a guess a few metres off."""
     s = guess_s_m
     d = float(0.0)
     for _ in range(3):

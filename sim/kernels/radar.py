@@ -24,6 +24,7 @@ wp.set_module_options({"enable_backward": False})
 POINTS = 3  # of one road user
 CLUTTER_RAYS = 48
 LARGE_M = 3.0
+RANGE_MIN_M = 0.2
 RANGE_SIGMA_M = 0.15
 AZIMUTH_SIGMA_RAD = math.radians(0.5)
 ELEVATION_SIGMA_RAD = math.radians(1.0)
@@ -31,6 +32,7 @@ DOPPLER_SIGMA_MPS = 0.1
 LOG_FALSE_ALARM = math.log(1e-6)
 SNR_AT_100M = 10.0  # of 1 m2; 20 dB for a car
 CLUTTER_M2 = 0.5
+CLUTTER_SLOPE = 0.05  # rays look up to 3 degrees above the horizon
 CLUTTER_SHARE = 0.2  # of the rays that meet scenery: most reflect elsewhere
 UPRIGHT = 0.5  # largest |z| of the normal of scenery that reflects back
 
@@ -57,6 +59,15 @@ class Sensor:
     velocity: wp.vec2
 
 
+@wp.struct
+class Target:
+    """A point that may reflect; area 0: there is none."""
+
+    point: wp.vec3
+    velocity: wp.vec2
+    area_m2: float
+
+
 @wp.func
 def sensor_of(s: StateArrays, w: int, mount: RadarMount) -> Sensor:
     cy = wp.cos(s.yaw_rad[w, 0])
@@ -71,7 +82,7 @@ def sensor_of(s: StateArrays, w: int, mount: RadarMount) -> Sensor:
         sy * cp, -sy * sp * sr + cy * cr, -sy * sp * cr - cy * sr,
         sp, cp * sr, cp * cr,
     )  # fmt: skip
-    out.origin = wp.vec3(s.x_m[w, 0], s.y_m[w, 0], s.z_m[w, 0]) + out.rotation * wp.vec3(mount.x, mount.y, mount.z)
+    out.origin = wp.vec3(s.x_m[w, 0], s.y_m[w, 0], s.z_m[w, 0]) + out.rotation @ wp.vec3(mount.x, mount.y, mount.z)
     rate = s.yaw_rate_radps[w, 0]
     vx = s.vx_mps[w, 0] - rate * mount.y
     vy = s.vy_mps[w, 0] + rate * mount.x
@@ -135,107 +146,92 @@ def detected(range_m: float, area_m2: float, chance: float) -> bool:
 
 
 @wp.func
-def write(
-    mount: RadarMount, sensor: Sensor, point: wp.vec3, velocity: wp.vec2, seed: wp.uint32, tick: int, slot: int,
-    returns: wp.array2d(dtype=wp.float32),
-):  # fmt: skip
-    """Put one return, with noise, into its slot; range 0 where the point is out of sight."""
-    ray = wp.transpose(sensor.rotation) * (point - sensor.origin)
-    flat = wp.sqrt(ray[0] * ray[0] + ray[1] * ray[1])
-    distance = wp.length(ray)
-    azimuth = wp.atan2(ray[1], ray[0])
-    if distance > mount.range_m or distance < 0.2 or wp.abs(azimuth) > mount.half_fov_rad:
-        return
-    ahead = (point - sensor.origin) / distance
-    doppler = (velocity[0] - sensor.velocity[0]) * ahead[0] + (velocity[1] - sensor.velocity[1]) * ahead[1]
-    n = mount.noise
-    returns[slot, 0] = wp.max(distance + n * RANGE_SIGMA_M * normal(seed, Stream.RADAR, tick, slot, 0), 0.1)
-    returns[slot, 1] = azimuth + n * AZIMUTH_SIGMA_RAD * normal(seed, Stream.RADAR, tick, slot, 1)
-    returns[slot, 2] = wp.atan2(ray[2], flat) + n * ELEVATION_SIGMA_RAD * normal(seed, Stream.RADAR, tick, slot, 2)
-    returns[slot, 3] = doppler + n * DOPPLER_SIGMA_MPS * normal(seed, Stream.RADAR, tick, slot, 3)
-
-
-@wp.func
-def hidden(s: StateArrays, w: int, me: int, mount: RadarMount, origin: wp.vec3, point: wp.vec3) -> bool:
-    """Whether a vehicle or the scenery stands before a point."""
-    if mount.scenery != wp.uint64(0):
-        ray = point - origin
-        distance = wp.length(ray)
-        if wp.mesh_query_ray(mount.scenery, origin, ray / distance, distance - 0.1).result:
-            return True
-    return blocked(s, w, me, origin, point)
-
-
-@wp.kernel(enable_backward=False)
-def road_users(s: StateArrays, mount: RadarMount, w: int, tick: int, returns: wp.array2d(dtype=wp.float32)):
-    """Slots 0 .. POINTS * actors: one thread for each point of each actor. `returns` is (slots, 4), range 0: none."""
-    slot = wp.tid()
-    returns[slot, 0] = 0.0
-    a = slot // POINTS
-    k = slot % POINTS
-    kind = s.kind[w, a]
-    if a == 0 or kind == Kind.NONE:
-        return
-    sensor = sensor_of(s, w, mount)
+def user_target(s: StateArrays, w: int, a: int, k: int, sensor: Sensor) -> Target:
+    """Point `k` of actor `a`: 0 the nearest of its box, 1 and 2 the middles of the end and of the side that it shows."""
+    out = Target()
     eye = in_box(s, w, a, sensor.origin[0], sensor.origin[1])
-    half_x = 0.5 * s.length_m[w, a]
-    half_y = 0.5 * s.width_m[w, a]
-    if wp.abs(eye[0]) < half_x and wp.abs(eye[1]) < half_y:
-        return
-    nearest = wp.vec2(wp.clamp(eye[0], -half_x, half_x), wp.clamp(eye[1], -half_y, half_y))
+    half = wp.vec2(0.5 * s.length_m[w, a], 0.5 * s.width_m[w, a])
+    nearest = wp.vec2(wp.clamp(eye[0], -half[0], half[0]), wp.clamp(eye[1], -half[1], half[1]))
+    if nearest == eye:  # inside the box
+        return out
     local = nearest
     if k > 0:
         if k == 1:
-            local = wp.vec2(half_x * wp.sign(eye[0]), 0.0)
-            if wp.abs(eye[0]) <= half_x:
-                return
+            local = wp.vec2(half[0] * wp.sign(eye[0]), 0.0)
         else:
-            local = wp.vec2(0.0, half_y * wp.sign(eye[1]))
-            if wp.abs(eye[1]) <= half_y:
-                return
-        if s.length_m[w, a] < LARGE_M or wp.length(local - nearest) < 0.5:
-            return
+            local = wp.vec2(0.0, half[1] * wp.sign(eye[1]))
+        if wp.abs(eye[k - 1]) <= half[k - 1] or 2.0 * half[0] < LARGE_M or wp.length(local - nearest) < 0.5:
+            return out
     cos = wp.cos(s.yaw_rad[w, a])
     sin = wp.sin(s.yaw_rad[w, a])
     along = local[0] + s.centre_m[w, a]
-    point = wp.vec3(
+    out.point = wp.vec3(
         s.x_m[w, a] + along * cos - local[1] * sin,
         s.y_m[w, a] + along * sin + local[1] * cos,
         s.z_m[w, a] + wp.min(0.6, 0.5 * s.height_m[w, a]),
     )
-    rate = s.yaw_rate_radps[w, a]
-    vx = s.vx_mps[w, a] - rate * local[1]
-    vy = s.vy_mps[w, a] + rate * along
-    chance = mount.noise * uniform(s.seed[w], Stream.RADAR, tick, slot, 16)
-    if wp.length(point - sensor.origin) > mount.range_m or hidden(s, w, a, mount, sensor.origin, point):
-        return
-    if detected(wp.length(point - sensor.origin), cross_section_m2(kind), chance):
-        velocity = wp.vec2(cos * vx - sin * vy, sin * vx + cos * vy)
-        write(mount, sensor, point, velocity, s.seed[w], tick, slot, returns)
+    vx = s.vx_mps[w, a] - s.yaw_rate_radps[w, a] * local[1]
+    vy = s.vy_mps[w, a] + s.yaw_rate_radps[w, a] * along
+    out.velocity = wp.vec2(cos * vx - sin * vy, sin * vx + cos * vy)
+    out.area_m2 = cross_section_m2(s.kind[w, a])
+    return out
+
+
+@wp.func
+def clutter_target(seed: wp.uint32, tick: int, slot: int, i: int, sensor: Sensor, mount: RadarMount) -> Target:
+    """What a random ray in share `i` of the field of view meets of upright scenery."""
+    out = Target()
+    if mount.scenery == wp.uint64(0) or uniform(seed, Stream.RADAR, tick, slot, 17) > CLUTTER_SHARE:
+        return out
+    share = (float(i) + uniform(seed, Stream.RADAR, tick, slot, 18)) / float(CLUTTER_RAYS)
+    azimuth = (2.0 * share - 1.0) * mount.half_fov_rad
+    slope = CLUTTER_SLOPE * uniform(seed, Stream.RADAR, tick, slot, 19)
+    ray = wp.normalize(sensor.rotation @ wp.vec3(wp.cos(azimuth), wp.sin(azimuth), slope))
+    hit = wp.mesh_query_ray(mount.scenery, sensor.origin, ray, mount.range_m)
+    if hit.result and wp.abs(hit.normal[2]) < UPRIGHT:
+        out.point = sensor.origin + hit.t * ray
+        out.area_m2 = CLUTTER_M2
+    return out
 
 
 @wp.kernel(enable_backward=False)
-def clutter(s: StateArrays, mount: RadarMount, w: int, tick: int, first: int, returns: wp.array2d(dtype=wp.float32)):
-    """Slots first .. first + CLUTTER_RAYS: each looks along a random ray of its share of the field of view."""
-    i = wp.tid()
-    slot = first + i
+def scan(s: StateArrays, mount: RadarMount, w: int, tick: int, returns: wp.array2d(dtype=wp.float32)):
+    """One thread per slot of `returns` (slots, 4): POINTS for each actor, then the clutter. Range 0: no return."""
+    slot = wp.tid()
     returns[slot, 0] = 0.0
+    a = slot // POINTS
     seed = s.seed[w]
-    if uniform(seed, Stream.RADAR, tick, slot, 16) > CLUTTER_SHARE:
-        return
     sensor = sensor_of(s, w, mount)
-    share = (float(i) + uniform(seed, Stream.RADAR, tick, slot, 17)) / float(CLUTTER_RAYS)
-    azimuth = (2.0 * share - 1.0) * mount.half_fov_rad
-    slope = 0.05 * uniform(seed, Stream.RADAR, tick, slot, 18)
-    ray = wp.normalize(sensor.rotation * wp.vec3(wp.cos(azimuth), wp.sin(azimuth), slope))
-    hit = wp.mesh_query_ray(mount.scenery, sensor.origin, ray, mount.range_m)
-    if not hit.result or wp.abs(hit.normal[2]) > UPRIGHT:
+    target = Target()
+    if a >= s.kind.shape[1]:
+        a = 0  # itself no vehicle that could hide another
+        target = clutter_target(seed, tick, slot, slot - POINTS * s.kind.shape[1], sensor, mount)
+    elif a > 0 and s.kind[w, a] != Kind.NONE:
+        target = user_target(s, w, a, slot % POINTS, sensor)
+    if target.area_m2 == 0.0:
         return
-    point = sensor.origin + hit.t * ray
-    if blocked(s, w, 0, sensor.origin, point):
+    ray = target.point - sensor.origin
+    distance = wp.length(ray)
+    local = wp.transpose(sensor.rotation) @ ray
+    azimuth = wp.atan2(local[1], local[0])
+    if distance > mount.range_m or distance < RANGE_MIN_M or wp.abs(azimuth) > mount.half_fov_rad:
         return
-    if detected(hit.t, CLUTTER_M2, mount.noise * uniform(seed, Stream.RADAR, tick, slot, 19)):
-        write(mount, sensor, point, wp.vec2(0.0, 0.0), seed, tick, slot, returns)
+    if not detected(distance, target.area_m2, mount.noise * uniform(seed, Stream.RADAR, tick, slot, 16)):
+        return
+    if blocked(s, w, a, sensor.origin, target.point):
+        return
+    ray = ray / distance
+    if a > 0 and mount.scenery != wp.uint64(0):
+        if wp.mesh_query_ray(mount.scenery, sensor.origin, ray, distance).result:
+            return
+    elevation = wp.atan2(local[2], wp.sqrt(local[0] * local[0] + local[1] * local[1]))
+    closing = target.velocity - sensor.velocity
+    doppler = closing[0] * ray[0] + closing[1] * ray[1]
+    n = mount.noise
+    returns[slot, 0] = wp.max(distance + n * RANGE_SIGMA_M * normal(seed, Stream.RADAR, tick, slot, 0), RANGE_MIN_M)
+    returns[slot, 1] = azimuth + n * AZIMUTH_SIGMA_RAD * normal(seed, Stream.RADAR, tick, slot, 1)
+    returns[slot, 2] = elevation + n * ELEVATION_SIGMA_RAD * normal(seed, Stream.RADAR, tick, slot, 2)
+    returns[slot, 3] = doppler + n * DOPPLER_SIGMA_MPS * normal(seed, Stream.RADAR, tick, slot, 3)
 
 
 class Radar:
@@ -247,14 +243,11 @@ class Radar:
         self._mount.x, self._mount.y, self._mount.z = rig.radar_xyz_m
         self._mount.half_fov_rad, self._mount.range_m = 0.5 * rig.radar_hfov_rad, rig.radar_range_m
         self._mount.noise, self._mount.scenery = float(noise), wp.uint64(scenery)
-        self._actor_slots, self._has_scenery = POINTS * actors, scenery != 0
-        self._returns = wp.zeros((self._actor_slots + CLUTTER_RAYS, 4), dtype=float, device=device)
+        self._returns = wp.zeros((POINTS * actors + CLUTTER_RAYS, 4), dtype=float, device=device)
 
     def scan(self, state: State, world: int, tick: int) -> F32:
         """(N, 4) range m, azimuth rad, elevation rad, Doppler m/s of the returns of one tick."""
-        common = [state.arrays, self._mount, world, tick]
-        wp.launch(road_users, self._actor_slots, [*common, self._returns], device=state.device)
-        if self._has_scenery:
-            wp.launch(clutter, CLUTTER_RAYS, [*common, self._actor_slots, self._returns], device=state.device)
+        inputs = [state.arrays, self._mount, world, tick, self._returns]
+        wp.launch(scan, self._returns.shape[0], inputs, device=state.device)
         returns: F32 = self._returns.numpy()
         return returns[returns[:, 0] > 0.0]

@@ -146,7 +146,8 @@ def _triangle(t: int, actor: int, p0: wp.vec3, p1: wp.vec3, p2: wp.vec3, view: V
                 if inv_z < INV_NEAR:
                     key = (wp.int64(wp.cast(inv_z, wp.int32)) << wp.int64(32)) | wp.int64(t)
                     wp.atomic_max(keys, row + x, key)
-            if actor >= 0:
+            last = wp.min(last, view.width - 2)  # the samples of the last column and row belong to no pixel
+            if actor >= 0 and first <= last and y <= view.height - 2:
                 _mark(cover, actor, y, first, last)
 
 

@@ -1,16 +1,16 @@
 """Who may enter a junction. A traffic car holds at its line until it is granted the junction lane that it wants.
 
-One thread for each world hears the requests one after another, longest wait first, so that grants never cross. A request
-is refused while a car that holds a conflicting lane would be in the way, while one with precedence would arrive before the
-junction is cleared (gap acceptance), or while there is no room behind the exit. Learners and scripted cars hold the lane
-they are on, and are waited for where they have precedence and keep coming.
+One thread for each world hears the requests one after another, longest wait first, so that grants never cross. A
+request is refused while a car that holds a conflicting lane would be in the way, while one with precedence would arrive
+before the junction is cleared (gap acceptance), or while there is no room behind the exit. Learners and scripted cars
+hold the lane they are on, and are waited for where they have precedence and keep coming.
 """
 
 from __future__ import annotations
 
 import warp as wp
 
-from sim.kernels.signals import GREEN, RED, YELLOW
+from sim.kernels.signals import GREEN, RED, TICK, YELLOW, YELLOW_TIME
 from sim.state import Driver, StateArrays
 from stack.labels import Kind, Sign
 from stack.lanegraph import LaneArrays
@@ -57,7 +57,7 @@ def line_gap(st: StateArrays, lanes: LaneArrays, w: int, k: int) -> float:
 
 @wp.func
 def along(st: StateArrays, lanes: LaneArrays, w: int, k: int, lane: int) -> float:
-    """Place of k's origin on a junction lane that it holds or heads for: negative before it, over its length past it."""
+    """Place of k's origin on a junction lane that it holds or heads for: negative before, over its length past it."""
     if st.lane[w, k] == lane:
         return st.lane_s_m[w, k]
     if st.entry_lane[w, k] == lane:
@@ -90,6 +90,17 @@ def light_of(st: StateArrays, lanes: LaneArrays, w: int, lane: int) -> int:
     if signal < 0:
         return 0
     return st.signal_state[w, signal]
+
+
+@wp.func
+def yellow_left(st: StateArrays, lanes: LaneArrays, w: int, lane: int) -> float:
+    """Seconds until the yellow light of a junction lane turns red."""
+    signal = lanes.lane_signal[lane]
+    offset = st.signal_offset_s[w, wp.max(lanes.signal_junction[signal], 0)]
+    end = lanes.signal_green_from_s[signal] + lanes.signal_green_s[signal] + YELLOW_TIME
+    left = end - float(st.tick[w]) * TICK - offset
+    cycle = wp.max(lanes.signal_cycle_s[signal], 1.0)
+    return left - cycle * wp.floor(left / cycle)
 
 
 @wp.func
@@ -183,7 +194,9 @@ def wants_in(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> bool:
         return False
     if light == YELLOW:
         turning = lanes.lane_turn[mine] == 1 and st.waited_s[w, i] > 2.0  # waited at the line for oncoming cars
-        return turning or v * v > 2.0 * BRAKE_MPS2 * wp.max(gap, 0.0)
+        turning = turning and time_to(gap + 1.0, v, START_MPS2) < yellow_left(st, lanes, w, mine)
+        in_time = gap < 0.6 * v * yellow_left(st, lanes, w, mine)
+        return turning or (in_time and v * v > 2.0 * BRAKE_MPS2 * wp.max(gap, 0.0))
     if light == GREEN:
         return True
     return lanes.lane_sign[mine] != STOP or st.waited_s[w, i] >= STOP_WAIT_S
@@ -221,15 +234,17 @@ def withdraw(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) ->
         light = light_of(st, lanes, w, g)
         gap = line_gap(st, lanes, w, i)
         v = wp.max(st.vx_mps[w, i], 0.0)
-        if gap > 0.2:
-            turning = lanes.lane_turn[g] == 1 and gap < 3.0
-            if light == YELLOW and not turning and v * v < 2.0 * BRAKE_MPS2 * gap:
+        if light == YELLOW and gap > 0.2:
+            left = yellow_left(st, lanes, w, g)
+            turning = lanes.lane_turn[g] == 1 and time_to(gap + 0.5, v, START_MPS2) < left
+            late = gap > 0.6 * v * left and v * v < 10.0 * gap  # it would reach the line on red
+            if not turning and (late or v * v < 2.0 * BRAKE_MPS2 * gap):
                 st.granted[w, i] = NONE
-            if light == RED and v * v < 4.0 * BRAKE_MPS2 * gap:
+        if light == RED and gap > 0.2 and v * v < 4.0 * BRAKE_MPS2 * gap:
+            st.granted[w, i] = NONE
+        if v * v < BRAKE_MPS2 * gap and gap < 15.0 and st.next_lane[w, i] == g and st.after_lane[w, i] >= 0:
+            if room_after(st, w, actors, i, st.after_lane[w, i]) < st.length_m[w, i] + 3.0:
                 st.granted[w, i] = NONE
-            if v * v < BRAKE_MPS2 * gap and gap < 15.0 and st.next_lane[w, i] == g and st.after_lane[w, i] >= 0:
-                if room_after(st, w, actors, i, st.after_lane[w, i]) < st.length_m[w, i] + 3.0:
-                    st.granted[w, i] = NONE
 
 
 @wp.func

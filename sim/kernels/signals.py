@@ -1,7 +1,7 @@
-"""Traffic lights: the state of each signal as a pure function of the tick, its timing and an offset drawn per junction.
+"""Traffic lights: the state of each signal is a pure function of the tick, its timing and an offset per junction.
 
-A signal is green from `green_from` for `green_s`, yellow for YELLOW_S, then red to the end of its cycle. The offset of a
-junction is uniform over the cycle and depends on the world's seed only.
+A signal is green from `green_from` for `green_s`, yellow for YELLOW_S, then red to the end of its cycle. The offset of
+a junction is uniform over the cycle and depends on the world's seed only.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def show_lights(st: StateArrays, lanes: LaneArrays, first: int):
 def launch(
     state: Any, lanes: Any, worlds: int, signals: int, device: str, first: int = 0, record_cmd: bool = False
 ) -> list[Any]:
-    """Write `signal_state` of `worlds` worlds from `first` on for their tick; or record the launches and return them."""
+    """Write `signal_state` of `worlds` worlds from `first` on; or record the launches. Returns those recorded."""
     if not signals:
         return []
     inputs = [state, lanes, first]

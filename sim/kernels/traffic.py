@@ -1,9 +1,9 @@
 """Traffic: drivers that follow lanes and leaders, keep to limits, lights, signs and right of way, and change lanes.
 
-Three kernels a tick, each of which reads what the one before has left and writes nothing that its own threads read of one
-another, so that results never depend on their order: `follow_lanes` (own row: where am I, where do I go next), `arrange`
-(one thread for each world: rights of way, one lane change), `steer_and_pedal` (own row: pedals). Car following is the
-intelligent driver model (sim/kernels/idm.py), steering pure pursuit (Coulter 1992, CMU-RI-TR-92-01).
+Three kernels a tick, each of which reads what the one before has left and writes nothing that its own threads read of
+one another, so that results never depend on their order: `follow_lanes` (own row: where am I, where do I go next),
+`arrange` (one thread for each world: rights of way, one lane change), `steer_and_pedal` (own row: pedals). Car following
+is the intelligent driver model (sim/kernels/idm.py), steering pure pursuit (Coulter 1992, CMU-RI-TR-92-01).
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ BEND_STEP_M = wp.constant(4.0)
 SIDE_GAP_M = wp.constant(0.2)  # least free width between a passing car and an obstacle
 CYCLIST_D_M = wp.constant(-1.0)  # cyclists keep to the right
 CYCLIST_WISH_MPS = wp.constant(4.5)
+LONG_M = wp.constant(6.5)
+CUT_MAX_M = wp.constant(1.2)  # by how much a rear axle keeps to the inside of a bend
 SIDEWAYS_MPS = wp.constant(1.1)  # in a lane change: 3.5 m in a little over 3 s
 
 
@@ -169,7 +171,7 @@ def place_of(st: StateArrays, lanes: LaneArrays, w: int, k: int, path: Path, own
 
 @wp.func
 def walker_gap(st: StateArrays, w: int, i: int, k: int, at: wp.vec3, v: float, front: float) -> float:
-    """Gap to keep before a pedestrian at path place `at`, 1e6 for none: those in the way, those about to be, those waiting."""
+    """Gap to a pedestrian at path place `at` who is in the way, about to be, or waiting to cross; 1e6 for others."""
     half = 0.5 * st.width_m[w, i]
     d = wp.abs(at[1])
     gap = at[0] - front
@@ -186,7 +188,9 @@ def walker_gap(st: StateArrays, w: int, i: int, k: int, at: wp.vec3, v: float, f
 
 
 @wp.func
-def seen_by_geometry(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, v: float, front: float) -> wp.vec2:
+def seen_by_geometry(
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, v: float, front: float
+) -> wp.vec2:
     """Gap and speed along the path of an actor that may be in the way without being on the path's lanes."""
     kind = st.kind[w, k]
     yaw = st.yaw_rad[w, k]
@@ -209,14 +213,18 @@ def seen_by_geometry(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int,
     deep = 0.5 * (wp.abs(c) * st.length_m[w, k] + n * st.width_m[w, k])
     margin = SIDE_GAP_M
     if c < -0.5 and kind != 5:
-        margin = -SIDE_GAP_M  # oncoming: it keeps to its side
+        margin = -SIDE_GAP_M  # oncoming: it keeps to its side, but a long one swings out in bends
+        if st.length_m[w, k] > LONG_M and st.length_m[w, k] > st.length_m[w, i]:
+            margin = 0.5
     if wp.abs(at[1]) > wide + margin or at[0] < 0.5 * front:
         return wp.vec2(1.0e6, 0.0)
     return wp.vec2(at[0] - deep - front, wp.max(st.vx_mps[w, k] * c, 0.0))
 
 
 @wp.func
-def strongest_interaction(st: StateArrays, lanes: LaneArrays, w: int, i: int, actors: int, path: Path, v: float) -> float:
+def strongest_interaction(
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, actors: int, path: Path, v: float
+) -> float:
     """The leader or obstacle that takes most off the free acceleration, over all actors of the world."""
     front = nose(st, w, i)
     own = st.lane[w, i]
@@ -239,7 +247,9 @@ def strongest_interaction(st: StateArrays, lanes: LaneArrays, w: int, i: int, ac
                         continue  # behind on the same lane
                 if at < 1.0e6:
                     gap = at - rear(st, w, k) - front
-                    worst = wp.max(worst, interaction(st, w, i, v, gap, wp.max(st.vx_mps[w, k], 0.0), st.gap_min_m[w, i]))
+                    worst = wp.max(
+                        worst, interaction(st, w, i, v, gap, wp.max(st.vx_mps[w, k], 0.0), st.gap_min_m[w, i])
+                    )
                 else:
                     seen = seen_by_geometry(st, lanes, w, i, k, path, v, front)
                     if seen[0] < 1.0e5:
@@ -248,11 +258,15 @@ def strongest_interaction(st: StateArrays, lanes: LaneArrays, w: int, i: int, ac
 
 
 @wp.func
-def wheel_angle(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, d: float, v: float, wheelbase: float) -> float:
+def wheel_angle(
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, d: float, v: float, wheelbase: float
+) -> float:
     """Pure pursuit of a point on the path, moved sideways no faster than SIDEWAYS from where the car is now."""
     ahead = wp.clamp(0.9 * v, wp.max(3.5, 1.3 * wheelbase), 20.0)
     p = path_point(lanes, path, ahead)
-    goal = float(0.0)
+    front = nose(st, w, i)
+    bend = path_point(lanes, path, 0.5 * ahead)[3]
+    goal = wp.clamp(0.25 * front * front * bend, -CUT_MAX_M, CUT_MAX_M)  # half of what the front corner swings out
     if st.kind[w, i] == CYCLIST:
         room = 0.5 * lanes.width_m[point_index(lanes, path.lane0, path.from_s_m)] - 0.6
         goal = -wp.clamp(room, 0.0, -CYCLIST_D_M)
@@ -291,9 +305,11 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
         if gap > -2.0:
             worst = wp.max(worst, interaction(st, w, i, v, gap + 0.5, 0.0, 1.0))
     accel = wp.clamp(wp.min(accel, accel - worst), BRAKE_LIMIT_MPS2, a_max)
-    standing = v < 0.3
-    st.waited_s[w, i] = wp.where(held and gap < 4.0 and (standing or st.waited_s[w, i] > 0.0), st.waited_s[w, i] + TICK, 0.0)
-    st.stuck_s[w, i] = wp.where(standing, st.stuck_s[w, i] + TICK, 0.0)
+    if held and gap < 1.5 and v < 0.6:
+        accel = wp.min(accel, -1.0)  # a stop, not a creep
+    waits = held and gap < 4.0 and (v < 0.08 or st.waited_s[w, i] > 0.0)
+    st.waited_s[w, i] = wp.where(waits, st.waited_s[w, i] + TICK, 0.0)
+    st.stuck_s[w, i] = wp.where(v < 0.3, st.stuck_s[w, i] + TICK, 0.0)
     model = st.model[w, i]
     pedals = pedals_of(accel, v, st.pitch_rad[w, i], table, model)
     angle = wheel_angle(st, lanes, w, i, path, d, v, table[model, FRONT_AXLE] + table[model, REAR_AXLE])
@@ -305,7 +321,7 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
 def launch(
     state: Any, lanes: Any, params_table: Any, worlds: int, actors: int, device: str, record_cmd: bool = False
 ) -> list[Any]:
-    """Decide for every traffic driver of every world: their pedals and place on the map; or record and return the launches."""
+    """Pedals and place on the map of every traffic driver of every world; or record the launches and return them."""
     each = (worlds, actors)
     return [
         wp.launch(follow_lanes, dim=each, inputs=[state, lanes], device=device, record_cmd=record_cmd),

@@ -1,16 +1,17 @@
 """Vehicle dynamics: single-track model with Fiala tyres under combined slip, five sub-steps of 10 ms a tick.
 
-Planar rigid body with lateral speed V at the centre of gravity, yaw rate r, wheel angle d (Rajamani, Vehicle Dynamics and
-Control, ch. 2), written in the body frame; the state keeps the velocity of the origin under the rear axle:
+Planar rigid body with lateral speed V at the centre of gravity, yaw rate r, wheel angle d (Rajamani, Vehicle Dynamics
+and Control, ch. 2), written in the body frame; the state keeps the velocity of the origin under the rear axle:
 
     m (vx' - r V) = Fxf cos d - Fyf sin d + Fxr - drag - rolling - m g sin(pitch)
     m (V' + r vx) = Fyf cos d + Fxf sin d + Fyr
     I r'          = a (Fyf cos d + Fxf sin d) - b Fyr
 
-Lateral tyre force: Fiala's brush model with the friction that the longitudinal force leaves over (Hindiyeh and Gerdes, A
-Controller Framework for Autonomous Drifting, J. Dyn. Sys. 136, 2014). Axle loads shift with the longitudinal force. The lateral
-step is linearly implicit, since tyre forces grow stiff as 1 / speed; below walking pace the motion goes over to the kinematic
-bicycle, which stands still when braked. Brakes and rolling resistance are dry friction: they stop, and never push back.
+Lateral tyre force: Fiala's brush model with the friction that the longitudinal force leaves over (Hindiyeh and
+Gerdes, A Controller Framework for Autonomous Drifting, J. Dyn. Sys. 136, 2014). Axle loads shift with the
+longitudinal force. The lateral step is linearly implicit, since tyre forces grow stiff as 1 / speed; below walking
+pace the motion goes over to the kinematic bicycle, which stands still when braked. Brakes and rolling resistance are
+dry friction: they stop, and never push back.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Axle:
 
 @wp.func
 def axle_force(along: float, across: float, stiffness: float, load: float, mu: float, longitudinal: float) -> Axle:
-    """Fiala's lateral force of one axle. Wheel-frame speeds in m/s; load and longitudinal force over vehicle mass, m/s2."""
+    """Fiala's lateral force of one axle. Wheel-frame speeds in m/s; load and longitudinal force over vehicle mass,
+    m/s2."""
     out = Axle()
     grip = mu * load
     left = wp.sqrt(wp.max(grip * grip - longitudinal * longitudinal, 0.0))
@@ -78,8 +80,17 @@ def axle_force(along: float, across: float, stiffness: float, load: float, mu: f
 
 
 @wp.func
-def substep(body: Body, p: wp.array2d(dtype=wp.float32), m: int, throttle: float, brake: float, steer: float,
-            normal: float, grade: float, friction: float) -> Body:
+def substep(
+    body: Body,
+    p: wp.array2d(dtype=wp.float32),
+    m: int,
+    throttle: float,
+    brake: float,
+    steer: float,
+    normal: float,
+    grade: float,
+    friction: float,
+) -> Body:
     """The body SUBSTEP_S later; row `m` of the parameter table; gravity across and along the road, m/s2."""
     h = SUBSTEP_S
     a = p[m, Column.FRONT_AXLE]
@@ -113,20 +124,29 @@ def substep(body: Body, p: wp.array2d(dtype=wp.float32), m: int, throttle: float
     sd = wp.sin(wheel)
     cd = wp.cos(wheel)
     across_f = body.vy + base * body.r
-    front = axle_force(cd * body.vx + sd * across_f, cd * across_f - sd * body.vx,
-                       p[m, Column.CORNERING_FRONT], load_f, mu, push_f + stop_f)
+    front = axle_force(
+        cd * body.vx + sd * across_f,
+        cd * across_f - sd * body.vx,
+        p[m, Column.CORNERING_FRONT],
+        load_f,
+        mu,
+        push_f + stop_f,
+    )
     rear = axle_force(body.vx, body.vy, p[m, Column.CORNERING_REAR], load_r, mu, push_r + stop_r)
     along_f = push_f - wp.sign(body.vx) * stop_f
     side_f = front.force * cd + along_f * sd
-    # linearly implicit step of V and r: (1 - h J) delta = h f
+    # linearly implicit step of V and r: (1 - q J) delta = h f, q from h / 2 (trapezoidal rule) to h as tyres grow stiff
     inertia = p[m, Column.YAW_INERTIA] / p[m, Column.MASS]
     v_cg = body.vy + b * body.r
     df = front.damping * cd * cd
     dr = rear.damping
-    j11 = 1.0 + h * (df + dr)
-    j12 = h * (a * df - b * dr + body.vx)
-    j21 = h * (a * df - b * dr) / inertia
-    j22 = 1.0 + h * (a * a * df + b * b * dr) / inertia
+    turning = (a * a * df + b * b * dr) / inertia
+    stiff = h * wp.max(df + dr, turning)
+    q = h * (0.5 + 0.5 * stiff / (6.0 + stiff))  # exponential fitting, theta = 1 / 2 + z / 12 + ...
+    j11 = 1.0 + q * (df + dr)
+    j12 = q * (a * df - b * dr + body.vx)
+    j21 = q * (a * df - b * dr) / inertia
+    j22 = 1.0 + q * turning
     f1 = h * (side_f + rear.force - body.r * (body.vx + 0.5 * h * body.r * v_cg))  # mid-step: a spin gains no energy
     f2 = h * (a * side_f - b * rear.force) / inertia
     det = j11 * j22 - j12 * j21
@@ -151,10 +171,13 @@ def substep(body: Body, p: wp.array2d(dtype=wp.float32), m: int, throttle: float
     out.drive = drive
     out.ax = (vx - body.vx) / h - r * vy
     out.ay = (vy - body.vy) / h + r * vx
-    middle = body.yaw + 0.5 * h * r
-    out.x = body.x + h * (vx * wp.cos(middle) - vy * wp.sin(middle))
-    out.y = body.y + h * (vx * wp.sin(middle) + vy * wp.cos(middle))
-    out.yaw = body.yaw + h * r
+    turned = 0.5 * h * (body.r + r)
+    middle = body.yaw + 0.5 * turned
+    cm = 0.5 * h * wp.cos(middle)
+    sm = 0.5 * h * wp.sin(middle)
+    out.x = body.x + (body.vx + vx) * cm - (body.vy + vy) * sm
+    out.y = body.y + (body.vx + vx) * sm + (body.vy + vy) * cm
+    out.yaw = body.yaw + turned
     return out
 
 

@@ -1,8 +1,8 @@
 """Pedestrians: they walk along sidewalks, stop, turn round, and cross, at crosswalks and now and then elsewhere.
 
-A walker chases a point that moves along its path, so that going over from one path to another needs no special case. It
-waits at a crosswalk for the lights of the cars (red for long enough to get over), or for a gap: until every car that comes
-is far away or has slowed down for it. Cars read `walk_mode` (sim/kernels/traffic.py).
+A walker chases a point that moves along its path, so that going over from one path to another needs no special case.
+It waits at a crosswalk for the lights of the cars (red for long enough to get over), or for a gap: until every car that
+comes is far away or has slowed down for it. Cars read `walk_mode` (sim/kernels/traffic.py).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def red_left(st: StateArrays, walks: WalkArrays, w: int, signal: int) -> float:
 
 @wp.func
 def clear_of_cars(st: StateArrays, w: int, actors: int, a: wp.vec3, b: wp.vec3, over_s: float, lit: bool) -> bool:
-    """Is no vehicle on the way from a to b, or about to be in the next `over_s` seconds? With the light, only fast ones count."""
+    """Is no vehicle on the way from a to b, or about to be within `over_s`? With the light, only fast ones count."""
     abx = b[0] - a[0]
     aby = b[1] - a[1]
     square = wp.max(abx * abx + aby * aby, 0.01)
@@ -282,9 +282,7 @@ def walk(st: StateArrays, walks: WalkArrays, actors: int):
             land(st, walks, w, i, 2 * path + 1)
 
 
-def launch(
-    state: Any, walks: Any, worlds: int, actors: int, device: str, record_cmd: bool = False
-) -> list[Any]:
+def launch(state: Any, walks: Any, worlds: int, actors: int, device: str, record_cmd: bool = False) -> list[Any]:
     """Move every pedestrian of every world by one tick; or record the launches and return them."""
     if not walks.path_start.shape[0]:
         return []

@@ -5,14 +5,13 @@ The text is a function of seed, name and style alone (stack/seeds.py, stream MAP
 
 from __future__ import annotations
 
-import numpy as np
 from lxml import etree
 
-from stack.opendrive import MAPS
 from sim.maps.junctions import lay_out
 from sim.maps.roads import document
 from sim.maps.signals import Writer, regulate
 from sim.maps.streets import Style, street_plan
+from stack.opendrive import MAPS
 from stack.seeds import Stream, generator
 
 TOWNS: dict[str, tuple[int, Style]] = {
@@ -93,7 +92,7 @@ def summary(name: str, text: str) -> str:
     grade = max(abs(1.5 * _rise(road) / float(road.get("length", "1"))) for road in streets)
     counts = [
         len(streets), f"{km:.1f}", len(root.findall("junction")), len(root.findall("junction[controller]")),
-        kinds.count("1000001"), kinds.count("206"), kinds.count("205"), len(root.findall(".//object[@type='crosswalk']")),
+        *(kinds.count(kind) for kind in ("1000001", "206", "205")), len(root.findall(".//object[@type='crosswalk']")),
         f"{100.0 * grade:.1f}", f"{len(text) / 1000:.0f}",
     ]  # fmt: skip
     return f"{name:<10}" + "".join(f"{value:>10}" for value in counts)

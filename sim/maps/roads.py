@@ -13,6 +13,8 @@ from sim.maps.streets import Street, Style
 Element = etree._Element
 GEO_REFERENCE = "+proj=tmerc +lat_0=49 +lon_0=8.4 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_defs"
 
+APRON_M = 4.0  # wide enough to close the gaps between the turns of our junctions
+
 
 def number(value: float) -> str:
     """Nine decimals, which keeps 100 m arcs true to a micrometre; no negative zero."""
@@ -143,6 +145,8 @@ def _connecting(root: Element, movement: Movement, junction: int, height_m: floa
     section = put(put(road, "lanes"), "laneSection", s=0.0)
     middle = put(put(section, "center"), "lane", id=0, type="none", level="false")
     put(middle, "roadMark", sOffset=0.0, type="none", laneChange="none")
+    if movement.turn == -1:
+        _apron(section, movement)
     right = put(section, "right")
     widths = (source.street.lane_width_m, target.street.lane_width_m)
     lane = _connecting_lane(right, -1, "driving", movement, widths)
@@ -157,6 +161,16 @@ def _connecting(root: Element, movement: Movement, junction: int, height_m: floa
     put(road, "objects")
     put(road, "signals")
     return road
+
+
+def _apron(section: Element, movement: Movement) -> None:
+    """Asphalt left of a right turn, where no movement's lane comes: the middle of a junction has no holes."""
+    left = etree.Element("left")
+    section.insert(0, left)
+    lane = put(left, "lane", id=1, type="restricted", level="false")
+    widths = [min(APRON_M, arm.street.lane_width_m) for arm in (movement.source, movement.target)]
+    _level_cubic(put(lane, "width", sOffset=0.0), length_m(movement.path), *widths)
+    put(lane, "roadMark", sOffset=0.0, type="none", laneChange="none")
 
 
 def _connecting_lane(side: Element, lane: int, kind: str, movement: Movement, widths_m: tuple[float, float]) -> Element:

@@ -6,6 +6,7 @@ street ends dead, and from every street every other can be reached both ways wit
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -182,7 +183,7 @@ def _chains(graph: nx.Graph) -> list[list[Node]]:
             chain = [node, neighbour]
             while graph.degree[chain[-1]] == 2:
                 chain.append(next(n for n in sorted(graph[chain[-1]]) if n != chain[-2]))
-            done.update(frozenset(pair) for pair in zip(chain, chain[1:], strict=False))
+            done.update(frozenset(pair) for pair in itertools.pairwise(chain))
             chains.append(chain)
     return chains
 
@@ -192,7 +193,7 @@ def _polyline(
 ) -> tuple[F64, list[float]]:
     """Corner points of a street, and the radius of each inner corner."""
     points, radii = [nodes[chain[0]]], []
-    for k, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+    for k, (a, b) in enumerate(itertools.pairwise(chain)):
         start, end = nodes[a], nodes[b]
         span = end - start
         length = math.hypot(*span)

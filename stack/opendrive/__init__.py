@@ -14,7 +14,18 @@ from stack.opendrive.reader import read
 from stack.opendrive.records import MapError
 from stack.opendrive.roads import Mark, RoadMap, Strip
 
-__all__ = ["MAPS", "MapError", "MapObject", "Mark", "RoadMap", "SignalPost", "Strip", "build_graph", "find_map", "load_map"]
+__all__ = [
+    "MAPS",
+    "MapError",
+    "MapObject",
+    "Mark",
+    "RoadMap",
+    "SignalPost",
+    "Strip",
+    "build_graph",
+    "find_map",
+    "load_map",
+]
 
 MAPS = Path(__file__).parents[2] / "sim/maps"
 

@@ -1,8 +1,8 @@
 """Where junction lanes conflict, and who gives way.
 
 Two lanes of a junction conflict where two cars with their centres on them would touch sideways: where the centre lines
-come closer than SWEPT_M. Lanes that leave the same lane diverge and are no conflict. The order of reasons for giving way:
-lights; the junction's priority records; stop and yield signs; left turn after oncoming; right before left.
+come closer than SWEPT_M. Lanes that leave the same lane diverge and are no conflict. The reasons for giving way, in
+order: lights; the junction's priority records; stop and yield signs; left turn after oncoming; right before left.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 One graph signal for each OpenDRIVE controller (a light without one is its own): all its heads show the same. The
 controllers of a junction are green one after the other, in the order of `sequence` and the file; equal sequence numbers
-are green together. A light whose zOffset exceeds HOUSING_FROM_M stands at the centre of its housing; otherwise the place
-is the foot of a pole (CARLA's towns) and the housing is LAMP_M above the road.
+are green together. A light whose zOffset exceeds HOUSING_FROM_M is the centre of its housing; otherwise the place is
+the foot of a pole (CARLA's towns) and the housing is LAMP_M above the road.
 """
 
 from __future__ import annotations
@@ -223,24 +223,24 @@ def _sign_limit(network: Network, signs: dict[tuple[str, bool], list[SignalPost]
 
 def stop_places(network: Network, signals: list[GraphSignal], signs: dict[int, Sign], lines: list[F64],
                 crossings: dict[int, list[float]]) -> list[float]:  # fmt: skip
-    """Where a front bumper stops on each lane, m. `lines`: outlines of stop lines; `crossings`: starts of crosswalks."""
+    """Where a bumper stops on each lane, m; `lines`: outlines of stop lines, `crossings`: starts of crosswalks."""
     near_light: dict[int, list[F64]] = {}
     for signal in signals:
-        for lane in signal.lanes:
+        for entry in signal.lanes:
             for head in signal.heads:
                 if head.z_offset_m <= HOUSING_FROM_M:
-                    near_light.setdefault(lane, []).append(head.xyz_m)
-    controlled = {lane for signal in signals for lane in signal.lanes} | set(signs)
+                    near_light.setdefault(entry, []).append(head.xyz_m)
+    controlled = {entry for signal in signals for entry in signal.lanes} | set(signs)
     middles = np.array([line[:, :2].mean(axis=0) for line in lines]) if lines else np.zeros((0, 2))
     out = []
     for i, lane in enumerate(network.lanes):
         ahead = [k for k in network.after[i] if k in controlled]
         place = lane.length_m - 0.5
         if ahead:
-            place = _at_line(lane, lines, middles)
-            if place is None:
-                lights = [p for k in ahead for p in near_light.get(k, ())]
-                place = _before_light(lane, lights) if lights else lane.length_m - 1.0
+            painted = _at_line(lane, lines, middles)
+            lights = [p for k in ahead for p in near_light.get(k, ())]
+            bare = _before_light(lane, lights) if lights else lane.length_m - 1.0
+            place = painted if painted is not None else bare
         for start in crossings.get(i, ()):
             if lane.length_m - 12.0 <= start <= place + 1.0:
                 place = start - 1.0

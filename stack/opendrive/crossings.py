@@ -14,7 +14,9 @@ Crossing = tuple[int, int, float, float]  # lane, crosswalk, from, to in m along
 
 def crosswalks(road_map: RoadMap, lanes: list[GraphLane]) -> tuple[F64, list[Crossing]]:
     """(C, 4, 3) quadrilaterals, along one kerb and back along the other, and where they lie on lanes."""
-    quads = [q for item in road_map.objects if item.kind == "crosswalk" if (q := _quadrilateral(item.outline_m)) is not None]
+    quads = [
+        q for item in road_map.objects if item.kind == "crosswalk" if (q := _quadrilateral(item.outline_m)) is not None
+    ]
     if not quads:
         return np.zeros((0, 4, 3)), []
     lines = np.array([shapely.LineString(lane.line_m[:, :2]) for lane in lanes])

@@ -71,16 +71,13 @@ def _post(road: Road, record: SignalRecord, flipped: bool, controllers: tuple[st
     frame = reference(road, np.array([record.s_m]))
     forward = record.t_m < 0.0 if record.orientation not in "+-" else (record.orientation == "+") != flipped
     along = float(frame.hdg_rad[0]) + record.h_offset_rad + (0.0 if flipped or forward else np.pi)
-    if record.type in SIGN_KINDS:
-        kind = SIGN_KINDS[record.type]
-    else:
-        kind = "light" if record.type in LIGHT_TYPES else "other"
-    value = record.value
+    kind = SIGN_KINDS.get(record.type, "light" if record.type in LIGHT_TYPES else "other")
+    value, place = record.value, frame.place(np.array([record.t_m]), record.z_offset_m)[0]
     if kind == "speed":
         value *= KMH.get(record.unit, 1.0)
     return SignalPost(
         id=record.id, name=record.name, kind=kind, subtype=record.subtype,
-        xyz_m=frame.place(np.array([record.t_m]), record.z_offset_m)[0], yaw_rad=float(wrap(along + np.pi)), value=value,
+        xyz_m=place, yaw_rad=float(wrap(along + np.pi)), value=value,
         dynamic=record.dynamic, controllers=controllers, road=road.id, s_m=record.s_m, t_m=record.t_m, forward=forward,
         lanes=record.lanes, references=references, height_m=record.height_m, width_m=record.width_m,
         z_offset_m=record.z_offset_m, painted=painted,

@@ -1,9 +1,9 @@
 """Reference line, elevation, superelevation and lane borders of a road, for many stations at once.
 
-Lines and arcs in closed form. Spirals (curvature linear in s): the Fresnel-type integrals of cos and sin of the heading,
-k0 s + (k1 - k0) s^2 / (2 L), by Gauss-Legendre quadrature; with 32 nodes it is exact to machine precision for headings
-that turn by up to about 20 rad, and unlike Fresnel functions it loses nothing as k1 -> k0 or k1 - k0 -> 0. Cubics: u, v in
-the record's frame; p of the arc length by inverting the summed chord lengths. ASAM OpenDRIVE 1.8, sections 8 to 11.
+Lines and arcs in closed form. Spirals (curvature linear in s): the Fresnel-type integrals of cos and sin of the
+heading, k0 s + (k1 - k0) s^2 / (2 L), by Gauss-Legendre quadrature; with 32 nodes it is exact to machine precision for
+headings that turn by up to about 20 rad, and unlike Fresnel functions it loses nothing as k1 -> k0. Cubics: u, v in the
+record's frame; p of the arc length by inverting the summed chord lengths. ASAM OpenDRIVE 1.8, sections 8 to 11.
 """
 
 from __future__ import annotations

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from stack.frames import F64, wrap
 from stack.labels import Sign
@@ -72,15 +71,15 @@ def build_graph(road_map: RoadMap) -> LaneGraph:
     )
 
 
-def _f32(values: Sequence[float]) -> NDArray[np.float32]:
+def _f32(values: ArrayLike) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
 
 
-def _i32(values: Sequence[int]) -> I32:
+def _i32(values: ArrayLike) -> I32:
     return np.asarray(values, dtype=np.int32)
 
 
-def _u8(values: Sequence[int]) -> NDArray[np.uint8]:
+def _u8(values: ArrayLike) -> NDArray[np.uint8]:
     return np.asarray(values, dtype=np.uint8)
 
 
@@ -111,7 +110,7 @@ def _conflicts(road_map: RoadMap, network: Network, links: list[Pair], signals: 
     return conflicts(network.lanes, members, links, entries, priorities)
 
 
-def _csr(name: str, pairs: list[Pair], count: int) -> dict[str, I32]:
+def _csr(name: str, pairs: list[Pair], count: int) -> dict[str, Any]:
     pairs = sorted(pairs)
     counts = np.bincount(_i32([a for a, _ in pairs]), minlength=count) if pairs else np.zeros(count)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stack.frames import F64
+from stack.frames import F64, wrap
 from stack.lanegraph import POINT_STEP_M
 from stack.opendrive.geometry import lane_edges, lane_height, reference
 from stack.opendrive.records import Document, LaneRecord, LaneSection, MapError, Road, RoadLink
@@ -17,7 +17,7 @@ DRIVABLE = {"driving", "entry", "exit", "onRamp", "offRamp", "connectingRamp", "
 MIN_LENGTH_M = 0.01
 MIN_WIDTH_M = 0.1  # lanes that are nowhere wider are placeholders
 MAX_LENGTH_M = 2e5
-TANGENT_M = 1e-3  # half the chord from which a heading is taken: exact to 1e-4 rad where the curvature jumps
+SLOPE_M = 1e-3  # half the difference from which slopes along the road are taken
 Key = tuple[str, int, int]  # road id, section index, lane id
 Pair = tuple[int, int]
 
@@ -65,8 +65,8 @@ def _section_lanes(road_map: RoadMap, road: Road, index: int, ids: list[int]) ->
         middle = frame.place(0.5 * (inner + outer))
         along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(middle[:, :2], axis=0).T))])
         if along[-1] > MAX_LENGTH_M:
-            raise MapError(f"{road_map.document.file}:{section.lanes[id_].line}: <lane>: found lane {id_} of road {road.id} "
-                           f"{along[-1]:g} m long, expected at most {MAX_LENGTH_M:g} m")  # fmt: skip
+            where = f"{road_map.document.file}:{section.lanes[id_].line}: <lane>"
+            raise MapError(f"{where}: found lane {id_} {along[-1]:g} m long, expected at most {MAX_LENGTH_M:g} m")
         if along[-1] < MIN_LENGTH_M:
             continue
         count = max(int(np.ceil(along[-1] / POINT_STEP_M - 1e-6)), 1) + 1
@@ -75,19 +75,24 @@ def _section_lanes(road_map: RoadMap, road: Road, index: int, ids: list[int]) ->
     if not kept:
         return
     s = np.concatenate(stations)
-    low_s, high_s = np.maximum(s - TANGENT_M, section.s_m), np.minimum(s + TANGENT_M, section.end_m)
+    low_s, high_s = np.maximum(s - SLOPE_M, section.s_m), np.minimum(s + SLOPE_M, section.end_m)
     three = np.concatenate([s, low_s, high_s])
     frame, edges = reference(road, three), lane_edges(road, section, three)
+    reach = high_s - low_s
+    hdg, hdg_low, hdg_high = np.split(frame.hdg_rad, 3)
+    curvature = wrap(hdg_high - hdg_low) / reach
     start = 0
     for (id_, step), own in zip(kept, stations, strict=True):
         rows = slice(start, start + len(own))
         start = rows.stop
         inner, outer = edges[id_]
         low, high = lane_height(section.lanes[id_], three - section.s_m)
-        line, before, after = np.split(frame.place(0.5 * (inner + outer), 0.5 * (low + high)), 3)
-        tangent = (after - before)[rows]
-        yaw = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
-        line, width, forward = line[rows], np.abs(outer - inner)[rows], id_ < 0
+        line = frame.place(0.5 * (inner + outer), 0.5 * (low + high))[rows]
+        t, t_low, t_high = np.split(0.5 * (inner + outer), 3)
+        # direction of the curve at offset t(s) from a line of curvature k: (1 - k t, dt/ds); a kink of the line itself
+        # would look like k without bounds
+        yaw = np.unwrap((hdg + np.arctan2((t_high - t_low) / reach, np.maximum(1.0 - curvature * t, 0.2)))[rows])
+        width, forward = np.abs(outer - inner)[rows], id_ < 0
         if not forward:
             line, width, own, yaw = line[::-1], width[::-1], own[::-1], yaw[::-1] + np.pi
         yield GraphLane((road.id, index, id_), road, section, section.lanes[id_], forward, line, yaw, own, width, step)
@@ -166,8 +171,8 @@ class Linker:
                 b = len(connecting.sections) - 1 if at_end else 0
                 for from_, to in connection.lane_links:
                     if from_ not in incoming.sections[a].lanes or to not in connecting.sections[b].lanes:
-                        self.warn(connecting.line, f"junction {junction.id} links lane {from_} of road {incoming.id} to "
-                                                   f"lane {to} of road {connecting.id}: no such lane")  # fmt: skip
+                        ends = f"lane {from_} of road {incoming.id} to lane {to} of road {connecting.id}"
+                        self.warn(connecting.line, f"junction {junction.id} links {ends}: no such lane")
                     self.join((incoming.id, a, from_), incoming_end, (connecting.id, b, to), at_end, connecting.line)
 
 

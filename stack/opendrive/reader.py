@@ -103,8 +103,8 @@ class Reader:
             raise self.error(el, f"length {length:g} m", f"at most {MAX_ROAD_M:g} m")
         params = tuple(self.number(shape, name, 0.0 if "poly" in shape.tag.lower() else None)
                        for name in PARAM_NAMES[shape.tag])  # fmt: skip
-        place = (self.number(el, name) for name in ("s", "x", "y", "hdg"))
-        return Geometry(shape.tag, *place, length, params, shape.get("pRange") == "normalized")
+        s, x, y, hdg = (self.number(el, name) for name in ("s", "x", "y", "hdg"))
+        return Geometry(shape.tag, s, x, y, hdg, length, params, shape.get("pRange") == "normalized")
 
     def link(self, el: Element | None) -> RoadLink | None:
         if el is None or not el.get("elementId"):
@@ -130,8 +130,9 @@ class Reader:
             for line in el.iterfind("type/line")
         )  # fmt: skip
         colour = el.get("color", "standard")
-        return RoadMark(self.number(el, "sOffset", 0.0), el.get("type", "none"),
-                        "white" if colour == "standard" else colour, width, el.get("laneChange", ""), lines)  # fmt: skip
+        colour = "white" if colour == "standard" else colour
+        start, kind = self.number(el, "sOffset", 0.0), el.get("type", "none")
+        return RoadMark(start, kind, colour, width, el.get("laneChange", ""), lines)
 
     def lane(self, el: Element) -> LaneRecord:
         heights = [[self.number(h, "sOffset", 0.0), self.number(h, "inner", 0.0), self.number(h, "outer", 0.0)]
@@ -235,10 +236,11 @@ class Reader:
             name=el.get("name", ""),
             length_m=length,
             junction=el.get("junction", "-1"),
-            left_hand=el.get("rule") == "LHT",
             predecessor=self.link(el.find("link/predecessor")),
             successor=self.link(el.find("link/successor")),
-            speed=tuple((self.number(t, "s", 0.0), self.speed(v)) for t in el.findall("type") for v in t.findall("speed")),
+            speed=tuple(
+                (self.number(t, "s", 0.0), self.speed(v)) for t in el.findall("type") for v in t.findall("speed")
+            ),
             geometry=tuple(sorted((self.geometry(g) for g in plan.findall("geometry")), key=lambda g: g.s_m)),
             elevation=self.polynomials(el.find("elevationProfile"), "elevation"),
             superelevation=self.polynomials(lateral, "superelevation"),
@@ -246,7 +248,9 @@ class Reader:
             sections=self.sections(lanes, length),
             signals=tuple(self.signal(x) for x in el.iterfind("signals/signal")),
             references=tuple(
-                SignalReference(self.text(x, "id"), id_, self.number(x, "s"), x.get("orientation", "none"), self.validity(x))
+                SignalReference(
+                    self.text(x, "id"), id_, self.number(x, "s"), x.get("orientation", "none"), self.validity(x)
+                )
                 for x in el.iterfind("signals/signalReference")
             ),
             objects=tuple(self.object(x) for x in el.iterfind("objects/object")),

@@ -122,7 +122,6 @@ class Road:
     name: str
     length_m: float
     junction: str  # "-1": none
-    left_hand: bool
     predecessor: RoadLink | None
     successor: RoadLink | None
     speed: tuple[tuple[float, float | None], ...]  # (s, m/s), None where the type gives no limit

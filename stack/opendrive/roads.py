@@ -94,9 +94,7 @@ class RoadMap:
                 low, high = lane_height(section.lanes[id_], s - section.s_m)
                 edges = frame.place(inner, low), frame.place(outer, high)
                 left, right = edges if id_ < 0 else edges[::-1]
-                out.append(
-                    Strip(road.id, index, id_, section.lanes[id_].kind, self.junction_of(road), left, right, s)
-                )
+                out.append(Strip(road.id, index, id_, section.lanes[id_].kind, self.junction_of(road), left, right, s))
         return out
 
     def marks(self, step_m: float = 1.0) -> list[Mark]:
@@ -134,10 +132,17 @@ def _mark_lines(mark: RoadMark, lane: int, frame: RoadFrame, t_m: F64, rows: sli
     else:
         shift = [0.0] if len(kinds) == 1 else [(i - 0.5) * DOUBLE_SPACING_M for i in range(len(kinds))]
         outward = -1.0 if lane <= 0 else 1.0
-        pattern = [(DASH_M, GAP_M, o * outward, mark.width_m) if k == "broken" else (0.0, 0.0, o * outward, mark.width_m)
-                   for k, o in zip(kinds, shift, strict=True)]  # fmt: skip
+        dashes = [(DASH_M, GAP_M) if kind == "broken" else (0.0, 0.0) for kind in kinds]
+        pattern = [(*dash, o * outward, mark.width_m) for dash, o in zip(dashes, shift, strict=True)]
     part = RoadFrame(frame.x_m[rows], frame.y_m[rows], frame.z_m[rows], frame.hdg_rad[rows], frame.roll_rad[rows])
     return [
-        Mark("broken" if gap > 0.0 else "solid", mark.colour, width or mark.width_m, part.place(t_m[rows] + offset), dash, gap)
+        Mark(
+            "broken" if gap > 0.0 else "solid",
+            mark.colour,
+            width or mark.width_m,
+            part.place(t_m[rows] + offset),
+            dash,
+            gap,
+        )
         for dash, gap, offset, width in pattern
     ]

@@ -1,0 +1,239 @@
+"""The safety shield: the last word before the wheels. Imports no planner and trusts no perception alone.
+
+It lets the wanted control through unless that would be unsafe, clips it to what the actuators can do, and records why
+it acted. What it watches is the corridor that the car sweeps with the wheel angle it is about to get:
+- tracks, by the longitudinal safe distance of RSS (Shalev-Shwartz et al. 2017, def. 1):
+  d = v r + a r^2 / 2 + (v + r a)^2 / (2 b) - v_front^2 / (2 b_front), not below 0;
+- LiDAR points and radar returns outside the boxes of tracks, by the same distance to something that stands (radar: that
+  moves as its Doppler says), so that a blind perception does not blind the guard.
+It brakes as hard as is needed and no harder, at emergency parameters: ordinary driving stays far from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stack.frames import F64
+from stack.messages import Command, Control, Plan, Rig, Scene, SensorFrame
+from stack.vehicle import VehicleParams, pedals
+
+RADAR_AHEAD_M, _, RADAR_HEIGHT_M = Rig().radar_xyz_m
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Settings of the guard."""
+
+    response_s: float = 0.1  # two ticks
+    response_accel_mps2: float = 1.0  # what the car may gain meanwhile
+    act_mps2: float = 5.0  # b above: the guard acts once this braking is needed, far from what ordinary driving needs
+    brake_mps2: float = 7.0  # when control or state are not finite
+    front_brake_mps2: float = 8.0  # the other's hardest
+    side_m: float = 0.1  # room beside the car that counts as swept
+    gap_m: float = 0.4  # to stop short of things
+    horizon_m: float = 60.0
+    roof_m: float = 2.2  # what is higher is a bridge or a branch
+    points_min: int = 3  # so many LiDAR points in a row of 1 m make an obstacle,
+    height_m: float = 0.35  # if they span this height: more than road and kerb do on any grade
+    track_side_m: float = 0.8  # returns this near to a track's box are the track's
+    radar_min: int = 2
+    lateral_mps2: float = 5.0
+    accel_max_mps2: float = 3.0
+    slack_mps2: float = 0.5  # braking up to this much more than wanted is no intervention
+
+
+class Guard:
+    """Remembers the last wheel angle, for the limit on its rate."""
+
+    def __init__(self, params: VehicleParams, limits: Limits = Limits(), dt_s: float = 0.05) -> None:
+        self.params, self.limits, self.dt_s = params, limits, dt_s
+        self.reset()
+
+    def reset(self) -> None:
+        self.wheel_angle_rad: float | None = None
+
+    def __call__(self, wanted: Control, plan: Plan, scene: Scene, frame: SensorFrame) -> Command:
+        """The control to carry out, its pedals, and why it differs from the wanted one, if it does."""
+        p, ego, why = self.params, scene.ego, ""
+        state = (ego.speed_mps, ego.pose.pitch_rad, ego.wheel_angle_rad)
+        speed, pitch, angle_now = (v if np.isfinite(v) else d for v, d in zip(state, (15.0, 0.0, 0.0), strict=True))
+        before = angle_now if self.wheel_angle_rad is None else self.wheel_angle_rad
+        angle, accel = wanted.wheel_angle_rad, wanted.accel_mps2
+        if not (np.isfinite(angle) and np.isfinite(accel)):
+            angle, accel, why = before, -self.limits.brake_mps2, "control is not finite"
+        elif not np.isfinite(state).all():
+            accel, why = -self.limits.brake_mps2, "speed, pitch or wheel angle is not finite"
+        turn = p.wheel_rate_max_radps * self.dt_s
+        most = min(p.wheel_angle_max_rad, np.arctan(self.limits.lateral_mps2 * p.wheelbase_m / max(speed, 1.0) ** 2))
+        angle = float(np.clip(np.clip(angle, -most, most), before - turn, before + turn))
+        angle = float(np.clip(angle, -p.wheel_angle_max_rad, p.wheel_angle_max_rad))
+        accel = float(np.clip(accel, -p.brake_max_mps2, self.limits.accel_max_mps2))
+        needed, reason = braking_needed(angle, speed, scene, frame, p, self.limits)
+        needed = min(needed, p.brake_max_mps2)
+        if needed > 0.0 and accel > -needed:
+            if not why and accel + needed > self.limits.slack_mps2:
+                why = reason
+            accel = -needed
+        self.wheel_angle_rad = angle
+        control = Control(angle, accel)
+        return Command(control, pedals(control, speed, pitch, p), why)
+
+
+def rss_distance(
+    rear_mps: float, front_mps: float, response_s: float, accel: float, brake: float, front_brake: float
+) -> float:
+    """Least safe distance in m behind a vehicle that goes the same way; accelerations in m/s2, all positive."""
+    after = rear_mps + response_s * accel
+    distance = rear_mps * response_s + 0.5 * accel * response_s**2 + after**2 / (2.0 * brake)
+    return max(distance - front_mps**2 / (2.0 * front_brake), 0.0)
+
+
+def braking_needed(
+    angle: float, speed: float, scene: Scene, frame: SensorFrame, params: VehicleParams, limits: Limits
+) -> tuple[float, str]:
+    """Deceleration in m/s2 that keeps the car out of everything in its corridor, and what asks for it; 0: nothing."""
+    if speed < 0.3:
+        return 0.0, ""
+    curvature = np.tan(angle) / params.wheelbase_m
+    worst, reason = 0.0, ""
+    for gap, other_mps, what in (
+        *from_tracks(curvature, scene, params, limits),
+        *from_lidar(curvature, scene, frame, params, limits),
+        *from_radar(curvature, speed, scene, frame, params, limits),
+    ):
+        safe = rss_distance(
+            speed, other_mps, limits.response_s, limits.response_accel_mps2, limits.act_mps2, limits.front_brake_mps2
+        )
+        left = gap - limits.gap_m - speed * limits.response_s + other_mps**2 / (2.0 * limits.front_brake_mps2)
+        needed = max(speed * speed / (2.0 * max(left, 0.05)), limits.act_mps2)
+        if other_mps < speed and gap - limits.gap_m < safe and needed > worst:
+            worst, reason = needed, f"{what} {gap:.1f} m ahead"
+    return worst, reason
+
+
+def swept(curvature: float, xy_ego: F64, params: VehicleParams, side_m: float) -> tuple[F64, NDArray[np.bool_]]:
+    """Distance in m from the front bumper along the arc to points (N, 2), and whether the body would sweep over them.
+
+    The body sweeps the ring between the circles of its inner rear side and its outer front corner.
+    """
+    front, half = params.centre_m + 0.5 * params.length_m, 0.5 * params.width_m + side_m
+    x, y = xy_ego[:, 0], xy_ego[:, 1]
+    if abs(curvature) < 1e-3:
+        off = y - 0.5 * curvature * x * x
+        return x - front, (np.abs(off) < half) & (x > front)
+    radius = 1.0 / abs(curvature)
+    inward = radius - np.sign(curvature) * y  # from the turning centre, across the car
+    away = np.hypot(x, inward)
+    angle = np.arctan2(x, inward)
+    front_angle = np.arctan2(front, np.maximum(away * away - front * front, 1e-6) ** 0.5)
+    along = (angle - front_angle) * radius
+    outer = np.hypot(radius + half, front)
+    return along, (away > radius - half) & (away < outer) & (along > 0.0) & (angle < np.pi / 2)
+
+
+def from_tracks(
+    curvature: float, scene: Scene, params: VehicleParams, limits: Limits
+) -> list[tuple[float, float, str]]:
+    """(gap, speed along the corridor, name) of tracks whose box lies in the corridor."""
+    tracks, pose = scene.tracks, scene.ego.pose
+    if len(tracks) == 0:
+        return []
+    cos, sin = np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)
+    d = tracks.xyz_m[:, :2] - np.array([pose.x_m, pose.y_m])
+    centre = np.stack([d[:, 0] * cos + d[:, 1] * sin, d[:, 1] * cos - d[:, 0] * sin], axis=-1)
+    rows = np.flatnonzero(np.hypot(centre[:, 0], centre[:, 1]) < limits.horizon_m)
+    out = []
+    for row in rows:
+        yaw = tracks.yaw_rad[row] - pose.yaw_rad
+        axes = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+        grid = GRID * 0.5 * tracks.size_m[row, :2]
+        along, inside = swept(curvature, centre[row] + grid @ axes, params, limits.side_m)
+        if not inside.any():
+            continue
+        k = int(np.argmin(np.where(inside, along, np.inf)))
+        heading = pose.yaw_rad + curvature * along[k]  # of the corridor there
+        velocity = tracks.velocity_mps[row]
+        forward = float(velocity @ np.array([np.cos(heading), np.sin(heading)]))
+        sideways = float(velocity @ np.array([-np.sin(heading), np.cos(heading)]))
+        if leaves_in_time(
+            centre[row], sideways, along[k], scene.ego.speed_mps, params, float(max(tracks.size_m[row, :2]))
+        ):
+            continue
+        out.append((float(along[k]), max(forward, 0.0), f"track {tracks.id[row]}"))
+    return out
+
+
+# (15, 2) points of a unit box's outline and axis
+GRID: F64 = np.array([(a, b) for a in (-1.0, -0.5, 0.0, 0.5, 1.0) for b in (-1.0, 0.0, 1.0)])
+
+
+def leaves_in_time(
+    centre: F64, sideways_mps: float, gap: float, speed: float, params: VehicleParams, size: float
+) -> bool:
+    """Whether something that crosses the corridor is out of it well before the ego arrives."""
+    if abs(sideways_mps) < 1.0:
+        return False
+    width = 0.5 * (params.width_m + size) + 0.5 - np.sign(sideways_mps) * float(centre[1])
+    return max(width, 0.0) / abs(sideways_mps) + 0.3 < gap / max(speed, 0.1)
+
+
+def untracked(xy_ego: F64, scene: Scene, room_m: float) -> NDArray[np.bool_]:
+    """Which of the points (N, 2) are outside every track's box widened by room_m."""
+    tracks, pose = scene.tracks, scene.ego.pose
+    cos, sin = np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)
+    xy = xy_ego @ np.array([[cos, sin], [-sin, cos]]) + np.array([pose.x_m, pose.y_m])
+    out = np.ones(len(xy), bool)
+    for row in range(len(tracks)):
+        d = xy - tracks.xyz_m[row, :2]
+        cos, sin = np.cos(tracks.yaw_rad[row]), np.sin(tracks.yaw_rad[row])
+        half = 0.5 * tracks.size_m[row] + room_m
+        out &= (np.abs(d[:, 0] * cos + d[:, 1] * sin) > half[0]) | (np.abs(d[:, 1] * cos - d[:, 0] * sin) > half[1])
+    return out
+
+
+def from_lidar(
+    curvature: float, scene: Scene, frame: SensorFrame, params: VehicleParams, limits: Limits
+) -> list[tuple[float, float, str]]:
+    """The nearest row of LiDAR points in the corridor that stands up from the road, taken as standing still."""
+    if frame.lidar.range_steps.size == 0:
+        return []
+    points, _ = frame.lidar.points_ego()
+    points = points[points[:, 2] < limits.roof_m]
+    along, inside = swept(curvature, points[:, :2], params, limits.side_m)
+    inside &= along < limits.horizon_m
+    points, along = points[inside], along[inside]
+    free = untracked(points[:, :2], scene, limits.track_side_m)
+    points, along = points[free], along[free]
+    bins = int(limits.horizon_m) + 1
+    row = along.astype(int)
+    low, high = np.full(bins, np.inf), np.full(bins, -np.inf)
+    np.minimum.at(low, row, points[:, 2])
+    np.maximum.at(high, row, points[:, 2])
+    solid = np.flatnonzero((np.bincount(row, minlength=bins) >= limits.points_min) & (high - low > limits.height_m))
+    return [(float(along[row == solid[0]].min()), 0.0, "LiDAR: something")] if len(solid) else []
+
+
+def from_radar(
+    curvature: float, speed: float, scene: Scene, frame: SensorFrame, params: VehicleParams, limits: Limits
+) -> list[tuple[float, float, str]]:
+    """The nearest pair of radar returns in the corridor, with the speed that their Doppler gives."""
+    returns = frame.radar.returns.astype(np.float64)
+    if len(returns) < limits.radar_min:
+        return []
+    distance, azimuth, elevation, doppler = returns.T
+    flat = distance * np.cos(elevation)
+    xy = np.stack([RADAR_AHEAD_M + flat * np.cos(azimuth), flat * np.sin(azimuth)], axis=-1)
+    height = RADAR_HEIGHT_M + distance * np.sin(elevation)
+    along, inside = swept(curvature, xy, params, limits.side_m)
+    inside &= (height > 0.3) & (height < limits.roof_m) & (along < limits.horizon_m)
+    rows = np.flatnonzero(inside & untracked(xy, scene, limits.track_side_m))
+    rows = rows[np.argsort(along[rows], kind="stable")]
+    for a, b in pairwise(rows):
+        if along[b] - along[a] < 1.5 and abs(doppler[b] - doppler[a]) < 1.0:
+            other = speed * np.cos(azimuth[a]) + 0.5 * (doppler[a] + doppler[b])
+            return [(float(along[a]), max(float(other), 0.0), "radar: something")]
+    return []

@@ -1,0 +1,162 @@
+"""The rig's cameras on the embedded world: pictures, and what is true of them.
+
+`Cameras.render` draws each camera once for colour, depth, class and instance together, counts how much of each actor can
+be seen, and quantises the colour at the source: JPEG of quality 90, of which the stack sees the decoded pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import warp as wp
+from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+
+from sim.geometry import Geometry
+from sim.kernels.raster import View, clear_cover, new_cover, rasterise
+from sim.kernels.shade import TONE_MAX, TONE_STEPS, Light, Picture, shade
+from sim.kernels.shadow import place_casters, shadow_map
+from sim.kernels.texture import Textures, noise_picture
+from sim.scenery import Scenery
+from sim.weather import Weather
+from stack.frames import BODY_FROM_OPTICAL, F64, Pose, intrinsics, inverse, transform, wrap
+from stack.loop import TICK_S
+from stack.messages import F32, CameraImage, CameraMount, Detections, Rig, TruthImages
+from stack.seeds import Stream, draws
+
+JPEG_QUALITY = 90
+FAR_M = 500.0
+SAMPLES_PER_PX = 2  # each way
+HEAD_LIGHT_M = (3.6, 0.0, 0.65)  # in the ego frame
+
+
+class Cameras:
+    """Owns the pictures of a rig. `geometry.update` must have placed the actors before `render`."""
+
+    def __init__(self, rig: Rig, geometry: Geometry, scenery: Scenery, weather: Weather, seed: int) -> None:
+        self._geometry, self._seed, self._weather = geometry, seed, weather
+        self._shadows = shadow_map(geometry, weather.to_sun())
+        self._textures = _textures(scenery, seed, geometry.device)
+        self._light = _light(weather)
+        self._tone = wp.array(tone_curve(), device=geometry.device)
+        self._cameras = [_Camera(mount, geometry) for mount in rig.cameras]
+
+    def render(self, ego: Pose, tick: int) -> tuple[tuple[CameraImage, ...], tuple[TruthImages, ...]]:
+        """The pictures of all cameras, in the rig's order, with the ego's origin at a pose."""
+        world_from_ego = ego.matrix()
+        place_casters(self._geometry, self._shadows, self._weather.to_sun(), ego.x_m, ego.y_m)
+        self._light.beam_from = wp.vec3(*(world_from_ego @ (*HEAD_LIGHT_M, 1.0))[:3])
+        self._light.beam_ahead = wp.vec3(*world_from_ego[:3, 0])
+        keys = draws(self._seed, Stream.CAMERA, tick, n=len(self._cameras))
+        shared = self._geometry.arrays, self._textures, self._shadows, self._light
+        for camera, key in zip(self._cameras, keys, strict=True):
+            camera.draw(world_from_ego, shared, self._tone, int(key))
+        images = tuple(camera.image(tick) for camera in self._cameras)
+        return images, tuple(camera.truth(ego, self._geometry) for camera in self._cameras)
+
+
+class _Camera:
+    """Buffers of one camera."""
+
+    def __init__(self, mount: CameraMount, geometry: Geometry) -> None:
+        self.mount, self._device = mount, geometry.device
+        w, h = mount.width_px, mount.height_px
+        self.ego_from_camera = transform(mount.x_m, mount.y_m, mount.z_m, mount.yaw_rad, mount.pitch_rad) @ BODY_FROM_OPTICAL
+        self.intrinsics = intrinsics(w, h, mount.hfov_rad)
+        self.world_from_camera = self.ego_from_camera
+        v: Any = View()
+        v.focal_px, v.centre_px, v.far_m = float(self.intrinsics[0, 0]), wp.vec2(0.5 * w, 0.5 * h), FAR_M
+        v.width, v.height = SAMPLES_PER_PX * w + 1, SAMPLES_PER_PX * h + 1
+        v.step, v.offset = 1.0 / SAMPLES_PER_PX, 0.0
+        self._view = v
+        self._keys = wp.zeros(v.width * v.height, dtype=wp.int64, device=self._device)
+        self._cover = new_cover(geometry.actors, v.width, v.height, self._device)
+        p: Any = Picture()
+        p.rgb = wp.zeros((3, h, w), dtype=wp.uint8, device=self._device)
+        p.depth_m = wp.zeros((h, w), dtype=wp.float32, device=self._device)
+        p.semantic = wp.zeros((h, w), dtype=wp.uint8, device=self._device)
+        p.instance = wp.zeros((h, w), dtype=wp.int32, device=self._device)
+        p.visible = wp.zeros(max(geometry.actors, 1), dtype=wp.int32, device=self._device)
+        self._picture = p
+        self._chunks, self._actors = geometry.chunks, geometry.actors
+
+    def draw(self, world_from_ego: F64, shared: tuple[Any, ...], tone: Any, noise_key: int) -> None:
+        """Fill the buffers."""
+        self.world_from_camera = world_from_ego @ self.ego_from_camera
+        self._view.camera_from_world = wp.mat33(self.world_from_camera[:3, :3].T)
+        self._view.position = wp.vec3(*self.world_from_camera[:3, 3])
+        geometry, textures, shadows, light = shared
+        self._keys.zero_()
+        self._cover.bits.zero_()
+        self._picture.visible.zero_()
+        device = self._device
+        wp.launch(clear_cover, dim=self._actors, inputs=[self._cover], device=device)
+        wp.launch(rasterise, dim=self._chunks, inputs=[geometry, self._view, self._keys, self._cover], device=device)
+        columns = 1 if wp.get_device(device).is_cuda else self.mount.width_px  # a CPU thread does a whole row
+        inputs = [geometry, textures, shadows, light, self._view, self._keys, tone, wp.uint32(noise_key), columns, self._picture]
+        wp.launch(shade, dim=(self.mount.height_px, -(-self.mount.width_px // columns)), inputs=inputs, device=device)
+
+    def image(self, tick: int) -> CameraImage:
+        """The quantised picture."""
+        rgb = wp.to_torch(self._picture.rgb)
+        jpeg = encode_jpeg(rgb.cpu(), quality=JPEG_QUALITY)
+        decoded = decode_jpeg(jpeg, mode=ImageReadMode.RGB).to(rgb.device)
+        data = jpeg.numpy().tobytes()
+        return CameraImage(self.mount.name, tick * TICK_S, data, decoded, self.intrinsics, self.ego_from_camera)
+
+    def truth(self, ego: Pose, geometry: Geometry) -> TruthImages:
+        """Copies of the other modalities, and boxes of all actors that can be seen."""
+        p = self._picture
+        semantic, instance, depth = (wp.to_torch(a).clone() for a in (p.semantic, p.instance, p.depth_m))
+        return TruthImages(semantic, instance, depth, self._boxes(ego, geometry.arrays))
+
+    def _boxes(self, ego: Pose, g: Any) -> Detections:
+        """Bounds of the silhouettes, hidden parts included, clipped to the picture; score: visible share."""
+        c, step = self._cover, self._view.step
+        visible, total = self._picture.visible.numpy(), c.total.numpy()
+        rows = np.flatnonzero((visible > 0) & (total > 0))
+        edges = [c.left.numpy()[rows] - 0.5, c.top.numpy()[rows] - 0.5, c.right.numpy()[rows] + 0.5, c.bottom.numpy()[rows] + 0.5]
+        box = np.clip(np.stack(edges, axis=-1) * step, 0.0, (self.mount.width_px, self.mount.height_px) * 2)
+        base, size, heading = g.base.numpy()[rows], g.size.numpy()[rows], g.heading.numpy()[rows]
+        centre = base + 0.5 * size * (0.0, 0.0, 1.0)
+        camera_from_world = inverse(self.world_from_camera)
+        distance = centre @ camera_from_world[2, :3] + camera_from_world[2, 3]
+        yaw = wrap(np.arctan2(heading[:, 1], heading[:, 0]).astype(np.float64) - ego.yaw_rad)
+        share = np.minimum(visible[rows] / np.maximum(total[rows], 1), 1.0)
+        return Detections(
+            box.astype(np.float32), g.kind.numpy()[rows].astype(np.uint8), share.astype(np.float32),
+            distance.astype(np.float32), yaw.astype(np.float32), rows.astype(np.int32),
+        )  # fmt: skip
+
+
+def _textures(scenery: Scenery, seed: int, device: str) -> Any:
+    t: Any = Textures()
+    t.noise = wp.array(noise_picture(seed), device=device)
+    t.palette = wp.array(scenery.palette, dtype=wp.vec3, device=device)
+    facades = scenery.facades if len(scenery.facades) else np.zeros((1, 4), np.float32)
+    t.facades = wp.array(facades, dtype=wp.vec4, device=device)
+    t.wear = scenery.wear
+    return t
+
+
+def _light(weather: Weather) -> Any:
+    light: Any = Light()
+    light.to_sun = wp.vec3(*weather.to_sun())
+    light.sun, light.zenith = wp.vec3(*weather.sun_rgb), wp.vec3(*weather.zenith_rgb)
+    light.horizon, light.ambient = wp.vec3(*weather.horizon_rgb), wp.vec3(*weather.ambient_rgb)
+    light.fog_per_m = 1.0 / weather.fog_m
+    for name in ("clouds", "wet", "night", "exposure", "noise", "vignette"):
+        setattr(light, name, getattr(weather, name))
+    return light
+
+
+def tone_curve() -> F32:
+    """(TONE_STEPS,) sRGB level 0..1 over the square root of light / TONE_MAX.
+
+    Film-like shoulder and toe: K. Narkowicz, "ACES Filmic Tone Mapping Curve", 2015; then the sRGB transfer function.
+    """
+    x = 0.6 * TONE_MAX * np.linspace(0.0, 1.0, TONE_STEPS) ** 2
+    y = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0.0, 1.0)
+    srgb = np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1.0 / 2.4) - 0.055)
+    return srgb.astype(np.float32)

@@ -1,0 +1,195 @@
+"""Shadows: a map of the static scenery as the sun sees it, made once; and the actors' boxes, found through a grid.
+
+The map holds, per texel of the plane across the sun's rays, the height along them of the first thing that is hit, in mm.
+The ground casts no shadow, so no bias is needed where most shadows fall. Actors are held as one 64-bit mask per cell of a
+grid that follows the viewer; a point tests the boxes of its cell only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from sim.geometry import Geometry, GeometryArrays
+from stack.frames import F64
+from stack.labels import Semantic
+
+wp.set_module_options({"enable_backward": False})
+
+MAP_TEXELS = 10_000_000
+CELL_M = 4.0
+CELLS = 64  # the grid spans 256 m about the viewer
+CASTERS = 64  # actors beyond this row cast no shadow
+LOWEST = -(1 << 30)
+GROUND = (Semantic.ROAD, Semantic.ROAD_LINE, Semantic.SIDEWALK, Semantic.TERRAIN)
+
+CELL = wp.constant(CELL_M)
+N_CELLS = wp.constant(CELLS)
+
+
+@wp.struct
+class ShadowArrays:
+    sun_from_world: wp.mat33  # rows: across, across, along the rays towards the sun
+    origin: wp.vec2  # of the map in the plane across, m
+    texel_m: float
+    height: wp.array2d(dtype=wp.int32)  # mm
+    cells: wp.array2d(dtype=wp.uint64)
+    corner: wp.vec2  # world position of cell (0, 0)
+
+
+@wp.kernel(enable_backward=False)
+def _draw_map(g: GeometryArrays, casts: wp.array(dtype=wp.int32), out: ShadowArrays):
+    t = wp.tid()
+    if casts[t] == 0:
+        return
+    a = out.sun_from_world @ g.corner[3 * t]
+    b = out.sun_from_world @ g.corner[3 * t + 1]
+    c = out.sun_from_world @ g.corner[3 * t + 2]
+    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    if wp.abs(area) < 1.0e-6:
+        return
+    x0 = int(wp.ceil((wp.min(a[0], wp.min(b[0], c[0])) - out.origin[0]) / out.texel_m - 0.5))
+    x1 = int(wp.floor((wp.max(a[0], wp.max(b[0], c[0])) - out.origin[0]) / out.texel_m - 0.5))
+    y0 = int(wp.ceil((wp.min(a[1], wp.min(b[1], c[1])) - out.origin[1]) / out.texel_m - 0.5))
+    y1 = int(wp.floor((wp.max(a[1], wp.max(b[1], c[1])) - out.origin[1]) / out.texel_m - 0.5))
+    for y in range(wp.max(y0, 0), wp.min(y1, out.height.shape[0] - 1) + 1):
+        py = out.origin[1] + (float(y) + 0.5) * out.texel_m
+        for x in range(wp.max(x0, 0), wp.min(x1, out.height.shape[1] - 1) + 1):
+            px = out.origin[0] + (float(x) + 0.5) * out.texel_m
+            u = ((px - a[0]) * (c[1] - a[1]) - (py - a[1]) * (c[0] - a[0])) / area
+            v = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) / area
+            if u >= 0.0 and v >= 0.0 and u + v <= 1.0:
+                z = a[2] + u * (b[2] - a[2]) + v * (c[2] - a[2])
+                wp.atomic_max(out.height, y, x, int(z * 1000.0))
+
+
+@wp.func
+def _texel(s: ShadowArrays, x: int, y: int, z_mm: int) -> float:
+    if x < 0 or y < 0 or x >= s.height.shape[1] or y >= s.height.shape[0]:
+        return 1.0
+    return wp.where(s.height[y, x] > z_mm, 0.0, 1.0)
+
+
+@wp.func
+def sunlight(s: ShadowArrays, p: wp.vec3, normal: wp.vec3) -> float:
+    """Share of the sun that reaches a point of the scenery past other scenery (0..1), softened over one texel."""
+    q = s.sun_from_world @ (p + normal * 0.15)
+    fx, fy = (q[0] - s.origin[0]) / s.texel_m - 0.5, (q[1] - s.origin[1]) / s.texel_m - 0.5
+    x, y = int(wp.floor(fx)), int(wp.floor(fy))
+    u, v = fx - wp.floor(fx), fy - wp.floor(fy)
+    z = int(q[2] * 1000.0) + 250
+    low = _texel(s, x, y, z) * (1.0 - u) + _texel(s, x + 1, y, z) * u
+    high = _texel(s, x, y + 1, z) * (1.0 - u) + _texel(s, x + 1, y + 1, z) * u
+    return low * (1.0 - v) + high * v
+
+
+@wp.kernel(enable_backward=False)
+def _enter_actors(g: GeometryArrays, sun: wp.vec3, out: ShadowArrays):
+    """One thread per actor: set its bit in every cell that its box, its shadow or its gloom may touch."""
+    a = wp.tid()
+    if g.chunk_count[g.static_chunks + a] == 0:
+        return
+    base, size = g.base[a], g.size[a]
+    reach = 0.5 * wp.sqrt(size[0] * size[0] + size[1] * size[1]) + 0.7
+    long = wp.min(size[2] / wp.max(sun[2], 0.1), 14.0)
+    dx, dy = -sun[0] * long, -sun[1] * long
+    x0 = int(wp.floor((base[0] + wp.min(dx, 0.0) - reach - out.corner[0]) / CELL))
+    x1 = int(wp.floor((base[0] + wp.max(dx, 0.0) + reach - out.corner[0]) / CELL))
+    y0 = int(wp.floor((base[1] + wp.min(dy, 0.0) - reach - out.corner[1]) / CELL))
+    y1 = int(wp.floor((base[1] + wp.max(dy, 0.0) + reach - out.corner[1]) / CELL))
+    bit = wp.uint64(1) << wp.uint64(a)
+    for y in range(wp.max(y0, 0), wp.min(y1, N_CELLS - 1) + 1):
+        for x in range(wp.max(x0, 0), wp.min(x1, N_CELLS - 1) + 1):
+            wp.atomic_or(out.cells, y, x, bit)
+
+
+@wp.func
+def _slab(o: float, d: float, low: float, high: float) -> wp.vec2:
+    inv = 1.0 / wp.where(wp.abs(d) < 1.0e-6, 1.0e-6, d)
+    a, b = (low - o) * inv, (high - o) * inv
+    return wp.vec2(wp.min(a, b), wp.max(a, b))
+
+
+@wp.func
+def _box_blocks(o: wp.vec3, d: wp.vec3, x0: float, x1: float, half: float, z0: float, z1: float) -> bool:
+    sx, sy, sz = _slab(o[0], d[0], x0, x1), _slab(o[1], d[1], -half, half), _slab(o[2], d[2], z0, z1)
+    enter = wp.max(sx[0], wp.max(sy[0], sz[0]))
+    leave = wp.min(sx[1], wp.min(sy[1], sz[1]))
+    return enter < leave and leave > 0.0
+
+
+@wp.func
+def actor_light(s: ShadowArrays, g: GeometryArrays, p: wp.vec3, own: int, sun: wp.vec3) -> wp.vec2:
+    """Shares of sun and of sky light that the actors let through to a point; `own`: the actor it is on, -1 none."""
+    x, y = int(wp.floor((p[0] - s.corner[0]) / CELL)), int(wp.floor((p[1] - s.corner[1]) / CELL))
+    out = wp.vec2(1.0, 1.0)
+    if x < 0 or y < 0 or x >= N_CELLS or y >= N_CELLS:
+        return out
+    mask = s.cells[y, x]
+    a = int(0)
+    while mask != wp.uint64(0):
+        if (mask & wp.uint64(255)) == wp.uint64(0):
+            mask = mask >> wp.uint64(8)
+            a += 8
+        elif (mask & wp.uint64(1)) != wp.uint64(0) and a != own:
+            out = wp.cw_mul(out, _past_one(g.base[a], g.size[a], g.heading[a], p, sun))
+            mask = mask >> wp.uint64(1)
+            a += 1
+        else:
+            mask = mask >> wp.uint64(1)
+            a += 1
+    return out
+
+
+@wp.func
+def _past_one(base: wp.vec3, size: wp.vec3, heading: wp.vec2, p: wp.vec3, sun: wp.vec3) -> wp.vec2:
+    """A body box and, on long ones, a narrower cabin for the sun; distance from the footprint for the sky."""
+    r = p - base
+    o = wp.vec3(r[0] * heading[0] + r[1] * heading[1], r[1] * heading[0] - r[0] * heading[1], r[2])
+    d = wp.vec3(sun[0] * heading[0] + sun[1] * heading[1], sun[1] * heading[0] - sun[0] * heading[1], sun[2])
+    a, b, h = 0.5 * size[0], 0.5 * size[1], size[2]
+    direct = float(1.0)
+    if h < 1.9 and size[0] > 3.0:
+        if _box_blocks(o, d, -0.98 * a, 0.98 * a, 0.97 * b, 0.25, 0.6 * h):
+            direct = 0.0
+        elif _box_blocks(o, d, -0.75 * a, 0.4 * a, 0.8 * b, 0.5 * h, 0.97 * h):
+            direct = 0.0
+    elif _box_blocks(o, d, -0.9 * a, 0.9 * a, 0.8 * b, 0.1, 0.97 * h):
+        direct = 0.0
+    gap_x, gap_y = wp.max(wp.abs(o[0]) - 0.95 * a, 0.0), wp.max(wp.abs(o[1]) - 0.92 * b, 0.0)
+    gap = wp.sqrt(gap_x * gap_x + gap_y * gap_y) + 0.6 * wp.abs(o[2])
+    sky = wp.clamp(0.25 + gap / 0.8, 0.0, 1.0)
+    return wp.vec2(direct, wp.where(o[2] < 0.7 * h, sky, 1.0))
+
+
+def shadow_map(geometry: Geometry, to_sun: F64) -> Any:
+    """The static map for one sun direction, and an empty grid for the actors."""
+    up = np.array([0.0, 0.0, 1.0]) if abs(to_sun[2]) < 0.99 else np.array([1.0, 0.0, 0.0])
+    across = np.cross(up, to_sun)
+    across /= np.linalg.norm(across)
+    rotation = np.stack([across, np.cross(to_sun, across), to_sun])
+    mesh = geometry.static
+    casts = ~np.isin(mesh.semantic, GROUND)
+    points = mesh.corners()[casts].reshape(-1, 3) @ rotation.T if casts.any() else np.zeros((1, 3))
+    low, high = points.min(axis=0)[:2] - 1.0, points.max(axis=0)[:2] + 1.0
+    texel = max(0.2, float(np.sqrt(np.prod(high - low) / MAP_TEXELS)))
+    out: Any = ShadowArrays()
+    out.sun_from_world, out.origin, out.texel_m = wp.mat33(rotation), wp.vec2(*low), texel
+    width, height = (np.ceil((high - low) / texel)).astype(int)
+    device = geometry.device
+    out.height = wp.full((int(height), int(width)), LOWEST, dtype=wp.int32, device=device)
+    out.cells = wp.zeros((CELLS, CELLS), dtype=wp.uint64, device=device)
+    flags = wp.array(casts.astype(np.int32), device=device)
+    wp.launch(_draw_map, dim=len(casts), inputs=[geometry.arrays, flags, out], device=device)
+    return out
+
+
+def place_casters(geometry: Geometry, shadows: Any, to_sun: F64, x_m: float, y_m: float) -> None:
+    """Enter the actors in the grid, which is laid about a viewer at x, y."""
+    corner = np.floor(np.array([x_m, y_m]) / CELL_M) * CELL_M - 0.5 * CELLS * CELL_M
+    shadows.corner = wp.vec2(*corner)
+    shadows.cells.zero_()
+    inputs = [geometry.arrays, wp.vec3(*to_sun), shadows]
+    wp.launch(_enter_actors, dim=min(geometry.actors, CASTERS), inputs=inputs, device=geometry.device)

@@ -1,0 +1,145 @@
+"""Contact against shapely, and what bodies do when they meet."""
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_graph import plain_graph
+
+from sim.batch import Batch
+from sim.kernels.contact import SCENERY
+from sim.state import Driver
+from stack.labels import Kind
+from stack.vehicle import load_vehicle
+
+FIELD = plain_graph()
+SEDAN = load_vehicle("sedan")
+PAIRS = 64
+PROPS = Batch(FIELD, [SEDAN], PAIRS, 2)  # props do not move: geometry alone
+
+
+def polygon(x: float, y: float, yaw: float, length: float, width: float) -> shapely.Polygon:
+    box = shapely.box(-0.5 * length, -0.5 * width, 0.5 * length, 0.5 * width)
+    return shapely.affinity.translate(shapely.affinity.rotate(box, yaw, origin=(0, 0), use_radians=True), x, y)
+
+
+def reset(batch: Batch, world: int, **rows: list[float]) -> None:
+    n = len(next(iter(rows.values())))
+    defaults = {"kind": [int(Kind.CAR)] * n, "driver": [int(Driver.EXTERNAL)] * n}
+    batch.reset_world(world, defaults | rows, seed=1)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 2**31))
+def test_overlap_equals_shapely(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    low, high = [-4, -4, -4, 0.3, 0.3], [4, 4, 4, 8, 3]  # x, y, yaw, length, width
+    boxes = rng.uniform(low, high, (PAIRS, 2, 5)).astype(np.float32)
+    for world, pair in enumerate(boxes):
+        names = ("x_m", "y_m", "yaw_rad", "length_m", "width_m")
+        reset(PROPS, world, kind=[int(Kind.PROP)] * 2, **dict(zip(names, pair.T, strict=True)))
+    PROPS.step()
+    hit, x, y = (PROPS.state.numpy(name) for name in ("hit_other", "hit_x_m", "hit_y_m"))
+    for world, (a, b) in enumerate(boxes.astype(float)):
+        a, b = polygon(*a), polygon(*b)
+        if shapely.distance(a, b) > 1e-4:
+            assert hit[world].tolist() == [-1, -1]
+        elif shapely.area(shapely.intersection(a, b)) > 1e-4:
+            assert hit[world].tolist() == [1, 0]
+            point = shapely.Point(x[world, 0], y[world, 0])
+            crossing = not any(a.contains(shapely.Point(c)) for c in b.exterior.coords) and not any(
+                b.contains(shapely.Point(c)) for c in a.exterior.coords
+            )
+            assert crossing or (a.distance(point) < 1e-3 and b.distance(point) < 1e-3)
+
+
+def test_rear_end_collision() -> None:
+    """10 m/s into a car at rest: who, where, how fast; the two go on together, momentum kept but for a tick of
+    braking."""
+    batch = Batch(FIELD, [SEDAN], 1, 3)
+    reset(batch, 0, x_m=[0.0, 5.0, 40.0], vx_mps=[10.0, 0.0, 0.0])
+    gap = 5.0 - SEDAN.length_m
+    for _ in range(3):
+        batch.step()
+        if batch.state.numpy("hit_other")[0, 0] >= 0:
+            break
+    assert batch.state.numpy("hit_other")[0].tolist() == [1, 0, -1]
+    assert batch.state.numpy("hit_speed_mps")[0, :2] == pytest.approx(10.0, abs=0.1)
+    assert batch.state.numpy("hit_x_m")[0, 0] == pytest.approx(gap + SEDAN.centre_m + 0.5 * SEDAN.length_m, abs=0.5)
+    assert batch.state.numpy("vx_mps")[0, :2] == pytest.approx([5.0, 5.0], abs=0.1)
+    for _ in range(20):
+        batch.step()
+    x = batch.state.numpy("x_m")[0]
+    assert SEDAN.length_m - 0.05 < x[1] - x[0] < SEDAN.length_m + 0.5
+
+
+def test_side_impact_spins_and_pushes() -> None:
+    batch = Batch(FIELD, [SEDAN], 1, 2)
+    reset(batch, 0, x_m=[0.0, 3.0], y_m=[0.0, -4.2], yaw_rad=[0.0, np.pi / 2], vx_mps=[0.0, 12.0])
+    for _ in range(10):
+        batch.step()
+    assert batch.state.numpy("y_m")[0, 0] > 0.2 and batch.state.numpy("yaw_rad")[0, 0] > 0.05  # hit ahead of the middle
+    assert batch.state.numpy("vx_mps")[0, 1] < 11.0
+
+
+def test_a_heap_of_cars_gains_no_energy() -> None:
+    rng = np.random.default_rng(5)
+    n = 24
+    batch = Batch(FIELD, [SEDAN], 1, n)
+    reset(batch, 0, x_m=rng.uniform(-12, 12, n), y_m=rng.uniform(-12, 12, n), yaw_rad=rng.uniform(-3, 3, n),
+          vx_mps=rng.uniform(0, 20, n), brake=np.full(n, 0.3))  # fmt: skip
+
+    def energy() -> float:
+        vx, vy, r = (batch.state.numpy(name)[0].astype(float) for name in ("vx_mps", "vy_mps", "yaw_rate_radps"))
+        v_cg = vy + SEDAN.rear_axle_m * r
+        return float((0.5 * SEDAN.mass_kg * (vx**2 + v_cg**2) + 0.5 * SEDAN.yaw_inertia_kgm2 * r**2).sum())
+
+    energies = [energy()]
+    for _ in range(200):
+        batch.step()
+        energies.append(energy())
+    assert np.all(np.diff(energies) <= 0.001 * energies[0]) and energies[-1] < 1e-4 * energies[0]
+    assert np.isfinite(batch.state.numpy("x_m")).all()
+
+
+def test_static_scenery_stops_a_car() -> None:
+    wall = np.array([[20.0, 0.0, 0.3, 1.0, 30.0], [0.0, 60.0, 0.0, 5.0, 5.0]])
+    batch = Batch(FIELD, [SEDAN], 1, 2, static_boxes=wall)
+    reset(batch, 0, x_m=[0.0, 0.0], y_m=[0.0, 30.0], vx_mps=[15.0, 1.0])
+    speeds = []
+    for _ in range(60):
+        batch.step()
+        if batch.state.numpy("hit_other")[0, 0] == SCENERY:
+            speeds.append(float(batch.state.numpy("hit_speed_mps")[0, 0]))
+    assert speeds[0] == pytest.approx(15.0 * np.cos(0.3), rel=0.1)
+    assert batch.state.numpy("hit_other")[0, 1] == -1
+    body = polygon(batch.state.numpy("x_m")[0, 0] + SEDAN.centre_m * np.cos(batch.state.numpy("yaw_rad")[0, 0]),
+                   batch.state.numpy("y_m")[0, 0] + SEDAN.centre_m * np.sin(batch.state.numpy("yaw_rad")[0, 0]),
+                   batch.state.numpy("yaw_rad")[0, 0], SEDAN.length_m, SEDAN.width_m)  # fmt: skip
+    assert shapely.area(shapely.intersection(body, polygon(*wall[0]))) < 0.3
+    with pytest.raises(ValueError, match="static boxes"):
+        Batch(FIELD, [SEDAN], 1, 1, static_boxes=np.zeros((2, 4)))
+
+
+def test_static_boxes_of_another_map_are_not_hit() -> None:
+    wall = np.array([[6.0, 0.0, 0.0, 1.0, 8.0]])
+    batch = Batch([FIELD, FIELD], [SEDAN], 2, 1, static_boxes=[None, wall])
+    for world in range(2):
+        batch.reset_world(world, {"kind": [1], "driver": [2], "vx_mps": [10.0]}, seed=0, map_index=world)
+    hits = np.array([batch.step() or batch.state.numpy("hit_other")[:, 0].copy() for _ in range(20)])
+    assert (hits[:, 0] == -1).all() and (hits[:, 1] == SCENERY).any()
+
+
+def test_a_pedestrian_is_hit_and_hardly_slows_the_car() -> None:
+    batch = Batch(FIELD, [SEDAN], 1, 2)
+    reset(batch, 0, kind=[int(Kind.CAR), int(Kind.PEDESTRIAN)], driver=[2, 0], x_m=[0.0, 4.5], vx_mps=[8.0, 0.0],
+          length_m=[SEDAN.length_m, 0.5], width_m=[SEDAN.width_m, 0.6])  # fmt: skip
+    batch.state.numpy("centre_m")[0, 0] = SEDAN.centre_m
+    for _ in range(4):
+        batch.step()
+        if batch.state.numpy("hit_other")[0, 0] >= 0:
+            break
+    assert batch.state.numpy("hit_other")[0].tolist() == [1, 0]
+    assert batch.state.numpy("hit_speed_mps")[0, 0] == pytest.approx(8.0, abs=0.2)
+    assert batch.state.numpy("vx_mps")[0, 0] == pytest.approx(8.0 * SEDAN.mass_kg / (SEDAN.mass_kg + 75.0), abs=0.2)
