@@ -4,7 +4,7 @@ Pure pursuit (Coulter 1992): the front wheel angle that brings the rear axle on 
 the look-ahead distance L: atan(2 wheelbase sin(alpha) / L). A term on the offset left over takes out what a short
 circle cuts off in bends. Acceleration is that of the target speed along the path, v dv/ds, plus a term on the speed
 error; before a stop it is at least the constant braking v^2 / (2 d). It is never more than the trajectory asks for,
-and its change is limited: gently in ordinary driving, not at all in an emergency.
+and its change is limited, less so in an emergency.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ def driving_scores(
 ) -> dict[str, float]:
     """Driving score 0..100 by the leaderboard's 1.0, 2.0 and 2.1 rules.
 
-    `completion`: 0..1 of the route. `kinds`: one for each infraction. `outside_share`: 0..1 of the distance driven outside
-    the route's lanes. `speed_shares`: at each checkpoint passed, the ego's mean speed over the surrounding traffic's.
+    `completion`: 0..1 of the route. `kinds`: one for each infraction. `outside_share`: 0..1 of the distance driven
+    outside the lanes. `speed_shares`: at each checkpoint passed, the ego's mean speed over the surrounding traffic's.
     """
     inside = 1.0 - min(max(outside_share, 0.0), 1.0)
     slow = [1.0 - min(share, 1.0) for share in speed_shares]
@@ -99,7 +99,8 @@ class RoutePath:
         apart = np.hypot(self.xy_m[rows, 0] - x_m, self.xy_m[rows, 1] - y_m)
         if len(rows) and apart.min() < WINDOW_M:
             k = rows[np.argmin(apart)]
-            along = (x_m - self.xy_m[k, 0]) * np.cos(self.yaw_rad[k]) + (y_m - self.xy_m[k, 1]) * np.sin(self.yaw_rad[k])
+            x, y, yaw = *self.xy_m[k], self.yaw_rad[k]
+            along = (x_m - x) * np.cos(yaw) + (y_m - y) * np.sin(yaw)
             self.at_m = float(self.s_m[k] + np.clip(along, -1.0, 1.0))
         return self.at_m
 
@@ -258,8 +259,11 @@ class DriveScore:
         if event.kind is not EventKind.ROUTE_DONE:
             self.events.append(event)
 
-    def result(self, progress: float) -> dict[str, Any]:
-        """The scores of `ringroad drive`; `progress` 0..1 is the share of the route completed."""
+    def result(self, progress: float | None = None) -> dict[str, Any]:
+        """The scores of `ringroad drive`; `progress` 0..1 is the share of the route completed, None: as seen here."""
+        if progress is None:
+            done = self.exposure.path.at_m / max(self.exposure.route_m, 1e-6)
+            progress = 1.0 if self.status == "completed" else float(np.clip(done, 0.0, 1.0))
         kinds = [event.kind for event in self.events]
         status = "perfect" if self.status == "completed" and not kinds else self.status
         outside = self.outside_m / self.driven_m if self.driven_m > 0.0 else 0.0
@@ -271,7 +275,8 @@ class DriveScore:
             "route_completion": round(progress, 4),
             "driving_score": driving_scores(progress, kinds, outside, self.minimum_speed.shares),
             "infractions": [
-                {"kind": str(e.kind), "tick": e.tick, "time_s": round(e.time_s, 3), "other": e.other, "at_fault": e.at_fault}
+                {"kind": str(e.kind), "tick": e.tick, "time_s": round(e.time_s, 3), "other": e.other,
+                 "at_fault": e.at_fault}
                 for e in self.events
             ],
             "exposure": {**self.exposure.result(), "driven_m": round(self.driven_m, 1)},

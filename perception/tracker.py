@@ -17,20 +17,23 @@ from scipy.optimize import linear_sum_assignment
 
 from stack.frames import F64, wrap
 from stack.labels import Kind
-from stack.messages import I32, U8, Actors
+from stack.messages import I32, U8, Actors, Ego
 
 KINDS = len(Kind)
 # by Kind: acceleration noise density (m2/s3), initial speed sigma (m/s), how long a confirmed track is kept unseen (s)
 ACCEL_DENSITY = np.array([0.0, 3.0, 3.0, 1.5, 0.6, 0.01])
 START_SPEED_MPS = np.array([1.0, 8.0, 8.0, 4.0, 1.5, 0.1])
-KEEP_S = np.array([0.5, 1.5, 1.5, 1.2, 1.2, 3.0])
+KEEP_S = np.array([0.5, 0.8, 0.8, 0.8, 1.0, 2.0])
 YAW_DENSITY = 0.3  # rad2/s3
 HEADING_FROM_MPS = 2.0  # above it a vehicle points where it moves
 GATE = 13.8  # chi-square, 2 dof, 99.9 %
 TENTATIVE_S = 0.25  # an unconfirmed track is dropped when unseen for longer
 CONFIRMED = 0.5
 GAIN = 0.4  # confidence won by a certain observation
-FADE_AFTER_S, FADE_S = 0.15, 0.8
+FADE_AFTER_S, FADE_S = 0.15, 0.6
+ROOM_M = 0.7  # an object that begins in the box of a known one, larger by this, is a piece of it
+OWN_AHEAD_M = 1.4  # from the ego's origin to its middle
+OWN_M = 2.0  # radius round the middle of the own car in which no other can be
 MERGE_M = np.array([0.0, 1.5, 1.5, 0.6, 0.3, 0.6])  # centres nearer than this are one object
 # cost in units of squared Mahalanobis distance of taking an observation of one kind for a track of another
 _VEHICLE, _CYCLE, _WALK, _PROP = 0, 1, 2, 3
@@ -101,18 +104,23 @@ class Tracker:
         self._tracks = self._born(Observations.empty(), np.zeros(0, dtype=np.int64))
         self._time_s = 0.0
 
-    def __call__(self, seen: Observations, time_s: float) -> Actors:
-        """The confirmed tracks at `time_s`, after the observations of this tick."""
+    def __call__(self, seen: Observations, time_s: float, ego: Ego | None = None) -> Actors:
+        """The confirmed tracks at `time_s`, after the observations of this tick; none stands where the ego does."""
         tracks = self._tracks
         predict(tracks, max(0.0, time_s - self._time_s))
         rows, columns = associate(tracks, seen, time_s)
         _update(tracks, rows, seen, columns, time_s)
         free = np.setdiff1d(np.arange(len(seen)), columns)
-        free = free[~_inside(tracks, seen.xyz_m[free, :2])]
+        free = free[~(_inside(tracks, seen.xyz_m[free, :2]) & tracks.confirmed).any(axis=1)]
         unseen_s = time_s - tracks.seen_s
         tracks.confidence *= np.where(unseen_s > FADE_AFTER_S, np.exp(-(time_s - self._time_s) / FADE_S), 1.0)
         tracks.confirmed |= tracks.confidence > CONFIRMED
         keep = (unseen_s < np.where(tracks.confirmed, KEEP_S[tracks.kind], TENTATIVE_S)) & ~_doubles(tracks)
+        if ego is not None:
+            middle = np.array([ego.pose.x_m, ego.pose.y_m]) + OWN_AHEAD_M * np.array(
+                [np.cos(ego.pose.yaw_rad), np.sin(ego.pose.yaw_rad)]
+            )
+            keep &= np.hypot(*(tracks.mean[:, :2] - middle).T) > OWN_M
         self._tracks = tracks.take(np.flatnonzero(keep)).join(self._born(seen, free))
         self._time_s = time_s
         return _actors(self._tracks.take(np.flatnonzero(self._tracks.confirmed)))
@@ -236,19 +244,20 @@ def _scalar(mean: F64, covariance: F64, h: F64, residual: F64, variance: F64) ->
 
 
 def _inside(tracks: _Tracks, xy_m: F64) -> NDArray[np.bool_]:
-    """(N,) whether a point lies in the box of a confirmed track, half a metre larger: a fragment of what is known."""
+    """(N, T) whether a point lies in the box of a track, larger by ROOM_M."""
     d = xy_m[:, None] - tracks.mean[None, :, :2]
     cos, sin = np.cos(tracks.turn[:, 0]), np.sin(tracks.turn[:, 0])
     ahead, left = np.abs(d[..., 0] * cos + d[..., 1] * sin), np.abs(d[..., 1] * cos - d[..., 0] * sin)
-    room = 0.5 * tracks.size + 0.5
-    return ((ahead < room[:, 0]) & (left < room[:, 1]) & tracks.confirmed).any(axis=1)
+    room = 0.5 * tracks.size + ROOM_M
+    return (ahead < room[:, 0]) & (left < room[:, 1])
 
 
 def _doubles(tracks: _Tracks) -> NDArray[np.bool_]:
-    """(T,) whether an older track of the same sort stands in the same place."""
+    """(T,) whether an older track of the same sort stands in the same place: a vehicle's middle in its box."""
     d = np.hypot(*(tracks.mean[:, None, :2] - tracks.mean[None, :, :2]).transpose(2, 0, 1))
     group = _GROUP[tracks.kind]
-    close = (d < MERGE_M[tracks.kind][:, None]) & (group[:, None] == group)
+    close = (d < MERGE_M[tracks.kind][:, None]) | (_inside(tracks, tracks.mean[:, :2]) & (group == _VEHICLE))
+    close &= group[:, None] == group
     return np.tril(close & tracks.confirmed[None, :], k=-1).any(axis=1)
 
 

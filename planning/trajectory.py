@@ -187,7 +187,7 @@ def weigh(reference: Reference, states: States, s: F64, d: F64, v: F64, params: 
 
 
 def collision_risk(states: States, ego: Ego, tracks: Actors, predictions: Predictions, params: VehicleParams) -> F64:
-    """(M,) how likely and how soon the ego's box meets another: largest weight exp(-t / RISK_FADE_S) of a hypothesis.
+    """(M,) how likely and how soon the ego's box meets another: largest weight^2 exp(-t / RISK_FADE_S) of a hypothesis.
 
     Road users that touch the ego now, or are behind it, do not count: no trajectory can help that.
     The ego is three discs in a row, each as wide as the car, against the predicted rectangles.
@@ -223,7 +223,8 @@ def collision_risk(states: States, ego: Ego, tracks: Actors, predictions: Predic
     hit = discs_meet(
         x[:, t], y[:, t], cos[:, t], sin[:, t], px[h, t], py[h, t], yaws[rows[h], t], half[h], reach, radius
     )
-    return np.max(hit * (predictions.weight[rows][h] * np.exp(-TIMES_S[t] / RISK_FADE_S)), axis=1)
+    likely = predictions.weight[rows[h]] ** 2  # one of many ways on is no reason to stop
+    return np.max(hit * (likely * np.exp(-TIMES_S[t] / RISK_FADE_S)), axis=1)
 
 
 def discs_meet(

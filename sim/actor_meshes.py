@@ -1,7 +1,7 @@
 """Meshes of road users: cars, vans, trucks, buses, two-wheelers with riders, pedestrians, props.
 
-Each is built about the middle of its box at a natural size, nose along +x, then squeezed into the unit box; the actor's
-own size stretches it again. Colours 0..2 are the actor's own (see sim/geometry.py).
+Each is built about the middle of its box at a natural size, nose along +x, then squeezed into the unit box; the
+actor's own size stretches it again. Colours 0..2 are the actor's own (see sim/geometry.py).
 """
 
 from __future__ import annotations
@@ -38,8 +38,12 @@ def _section(x: float, half: float, low: float, high: float) -> F64:
 
 def _cabin(x: tuple[float, float, float, float], half: float, belt: float, roof: float, semantic: int) -> Mesh:
     """Greenhouse: x of the rear foot, rear roof, front roof, front foot; painted pillars, glass laid on."""
-    low = np.array([(x[3], half * 0.9, belt), (x[0], half * 0.9, belt), (x[0], -half * 0.9, belt), (x[3], -half * 0.9, belt)])
-    high = np.array([(x[2], half * 0.72, roof), (x[1], half * 0.74, roof), (x[1], -half * 0.74, roof), (x[2], -half * 0.72, roof)])
+    low = np.array(
+        [(x[3], half * 0.9, belt), (x[0], half * 0.9, belt), (x[0], -half * 0.9, belt), (x[3], -half * 0.9, belt)]
+    )
+    high = np.array(
+        [(x[2], half * 0.72, roof), (x[1], half * 0.74, roof), (x[1], -half * 0.74, roof), (x[2], -half * 0.72, roof)]
+    )
     parts = [frustum(low, high, semantic, PAINT, bottom=False)]
     for i in range(4):
         a, b, c, d = low[i], low[(i + 1) % 4], high[(i + 1) % 4], high[i]
@@ -77,7 +81,9 @@ def _lights(front: float, rear: float, half: float, z_front: float, z_rear: floa
 
 
 def _wheels(x: tuple[float, ...], half: float, radius: float, semantic: int, width: float = 0.22) -> list[Mesh]:
-    return [wheel(10, radius, width, xi, s * (half - 0.55 * width), semantic, TYRE, HUB) for xi in x for s in (-1.0, 1.0)]
+    return [
+        wheel(10, radius, width, xi, s * (half - 0.55 * width), semantic, TYRE, HUB) for xi in x for s in (-1.0, 1.0)
+    ]
 
 
 def car(length: float, width: float, height: float, hood: float, tail: float, belt: float = 0.92,
@@ -107,13 +113,17 @@ def van(length: float = 5.6, width: float = 2.0, height: float = 2.4) -> Mesh:
     parts = [loft([_section(*row) for row in zip(x, wide, low, high, strict=True)], kind, PAINT)]
     a, b = (front - 0.88, 1.3), (front - 1.42, height - 0.22)
     parts.append(polygon([(a[0] + 0.03, -half * 0.8, a[1]), (a[0] + 0.03, half * 0.8, a[1]),
-                          (b[0] + 0.03, half * 0.76, b[1]), (b[0] + 0.03, -half * 0.76, b[1])], kind, GLASS))  # fmt: skip
+                          (b[0] + 0.03, half * 0.76, b[1]),
+                          (b[0] + 0.03, -half * 0.76, b[1])], kind, GLASS))  # fmt: skip
     for side in (-1.0, 1.0):
         pane = [(front - 2.1, side * half * 1.005, 1.3), (front - 1.1, side * half * 1.005, 1.3),
-                (front - 1.5, side * half * 0.985, height - 0.45), (front - 2.1, side * half * 0.985, height - 0.45)]  # fmt: skip
+                (front - 1.5, side * half * 0.985, height - 0.45),
+                (front - 2.1, side * half * 0.985, height - 0.45)]  # fmt: skip
         parts.append(polygon(pane if side < 0 else pane[::-1], kind, GLASS))
         parts.append(_face_panel(-front - 0.015, side * half * 0.4, 1.35, half * 0.6, 0.6, kind, GLASS))
-    parts += _lights(front + 0.01, -front - 0.02, half, 0.6, 0.9, kind) + _wheels((-0.3 * length, 0.32 * length), half, 0.34, kind)
+    parts += _lights(front + 0.01, -front - 0.02, half, 0.6, 0.9, kind) + _wheels(
+        (-0.3 * length, 0.32 * length), half, 0.34, kind
+    )
     return unit(Mesh.join(parts))
 
 
@@ -147,11 +157,15 @@ def bus(length: float = 11.5, width: float = 2.55, height: float = 3.1) -> Mesh:
             w, y = (length - 0.8) / 6 - 0.2, side * half * 1.002
             pane = [(x, y, 1.25), (x + w, y, 1.25), (x + w, y * 0.995, 2.5), (x, y * 0.995, 2.5)]
             parts.append(polygon(pane if side < 0 else pane[::-1], kind, GLASS))
-    parts += _lights(front + 0.02, -front - 0.02, half, 0.6, 0.9, kind) + _wheels((-0.26 * length, 0.3 * length), half, 0.48, kind, 0.3)
+    parts += _lights(front + 0.02, -front - 0.02, half, 0.6, 0.9, kind) + _wheels(
+        (-0.26 * length, 0.3 * length), half, 0.48, kind, 0.3
+    )
     return unit(Mesh.join(parts))
 
 
-def _limb(length: float, thick: float, swing: float, x: float, y: float, top: float, semantic: int, material: int) -> Mesh:
+def _limb(
+    length: float, thick: float, swing: float, x: float, y: float, top: float, semantic: int, material: int
+) -> Mesh:
     """A tapered limb that hangs from (x, y, top) and swings ahead by an angle."""
     part = box(thick, thick, top - length, top, semantic, material, x, y, taper=1.35)
     return moved(part, pitch=swing, about=(x, y, top))
@@ -167,14 +181,15 @@ def pedestrian(frame: int, skirt: bool, bag: bool, build: float) -> Mesh:
     parts.append(moved(ball(0, kind, HAIR), -0.025, 0.0, 1.67, scale=(0.105, 0.1, 0.1)))
     for side in (-1.0, 1.0):
         parts.append(_limb(0.86, 0.11, side * swing, 0.0, side * 0.1, 0.9, kind, SKIN if skirt else LEGS))
-        parts.append(moved(box(0.24, 0.1, 0.0, 0.08, kind, DARK, 0.05 + 0.86 * np.sin(side * swing), side * 0.1), z=0.0))
+        parts.append(
+            moved(box(0.24, 0.1, 0.0, 0.08, kind, DARK, 0.05 + 0.86 * np.sin(side * swing), side * 0.1), z=0.0)
+        )
         parts.append(_limb(0.58, 0.08, -side * swing * 1.1, 0.0, side * (w / 2 + 0.045), 1.42, kind, TOP))
     if skirt:
         parts.append(frustum(ring(8, 0.26, 0.5), ring(8, 0.17, 0.95), kind, LEGS))
     if bag:
         parts.append(box(0.16, 0.3, 0.98, 1.4, kind, encode(Material.PLAIN, Colour.BAG), -0.2))
-    shape = unit(Mesh.join(parts))
-    return shape
+    return unit(Mesh.join(parts))
 
 
 def _rider(lean: float, seat: float, foot: float, x: float, semantic: int) -> list[Mesh]:
@@ -243,9 +258,18 @@ CARS = (
     (4.3, 1.8, 1.32, 1.25, 0.5, 0.84, (0.8, 0.85)),  # coupe
 )
 HELD_OUT_CARS = ((3.6, 1.65, 1.53, 0.7, 0.06, 0.95, (0.7, 0.3)), (4.9, 1.95, 1.85, 1.2, 0.05, 1.1, (0.5, 0.3)))
-PAINTS = ((0.72, 0.72, 0.70), (0.02, 0.02, 0.022), (0.25, 0.26, 0.28), (0.5, 0.52, 0.54), (0.35, 0.015, 0.015), (0.02, 0.06, 0.25),
-          (0.05, 0.12, 0.2), (0.55, 0.5, 0.42), (0.02, 0.09, 0.05), (0.1, 0.1, 0.11), (0.5, 0.1, 0.02), (0.65, 0.63, 0.6))  # fmt: skip
-HELD_OUT_PAINTS = ((0.6, 0.45, 0.02), (0.15, 0.4, 0.45), (0.3, 0.05, 0.25), (0.1, 0.3, 0.08), (0.4, 0.28, 0.2), (0.75, 0.3, 0.3))
+PAINTS = ((0.72, 0.72, 0.70), (0.02, 0.02, 0.022), (0.25, 0.26, 0.28), (0.5, 0.52, 0.54), (0.35, 0.015, 0.015),
+          (0.02, 0.06, 0.25),
+          (0.05, 0.12, 0.2), (0.55, 0.5, 0.42), (0.02, 0.09, 0.05), (0.1, 0.1, 0.11), (0.5, 0.1, 0.02),
+          (0.65, 0.63, 0.6))  # fmt: skip
+HELD_OUT_PAINTS = (
+    (0.6, 0.45, 0.02),
+    (0.15, 0.4, 0.45),
+    (0.3, 0.05, 0.25),
+    (0.1, 0.3, 0.08),
+    (0.4, 0.28, 0.2),
+    (0.75, 0.3, 0.3),
+)
 SKINS = ((0.55, 0.34, 0.24), (0.4, 0.23, 0.14), (0.2, 0.1, 0.06), (0.62, 0.42, 0.32), (0.08, 0.04, 0.03))
 WALKERS = ((False, False, 1.0), (True, False, 0.9), (False, True, 1.05), (False, False, 1.15), (True, True, 0.95))
 HELD_OUT_WALKERS = ((False, True, 1.2), (True, False, 1.05))

@@ -1,7 +1,8 @@
 """The rig's cameras on the embedded world: pictures, and what is true of them.
 
-`Cameras.render` draws each camera once for colour, depth, class and instance together, counts how much of each actor can
-be seen, and quantises the colour at the source: JPEG of quality 90, of which the stack sees the decoded pixels.
+`Cameras.render` draws each camera once for colour, depth, class and instance together, counts how much of each
+actor can be seen, and quantises the colour at the source: JPEG of quality 90, of which the stack sees the
+decoded pixels.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 import warp as wp
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
@@ -62,7 +62,9 @@ class _Camera:
     def __init__(self, mount: CameraMount, geometry: Geometry) -> None:
         self.mount, self._device = mount, geometry.device
         w, h = mount.width_px, mount.height_px
-        self.ego_from_camera = transform(mount.x_m, mount.y_m, mount.z_m, mount.yaw_rad, mount.pitch_rad) @ BODY_FROM_OPTICAL
+        self.ego_from_camera = (
+            transform(mount.x_m, mount.y_m, mount.z_m, mount.yaw_rad, mount.pitch_rad) @ BODY_FROM_OPTICAL
+        )
         self.intrinsics = intrinsics(w, h, mount.hfov_rad)
         self.world_from_camera = self.ego_from_camera
         v: Any = View()
@@ -94,7 +96,18 @@ class _Camera:
         wp.launch(clear_cover, dim=self._actors, inputs=[self._cover], device=device)
         wp.launch(rasterise, dim=self._chunks, inputs=[geometry, self._view, self._keys, self._cover], device=device)
         columns = 1 if wp.get_device(device).is_cuda else self.mount.width_px  # a CPU thread does a whole row
-        inputs = [geometry, textures, shadows, light, self._view, self._keys, tone, wp.uint32(noise_key), columns, self._picture]
+        inputs = [
+            geometry,
+            textures,
+            shadows,
+            light,
+            self._view,
+            self._keys,
+            tone,
+            wp.uint32(noise_key),
+            columns,
+            self._picture,
+        ]
         wp.launch(shade, dim=(self.mount.height_px, -(-self.mount.width_px // columns)), inputs=inputs, device=device)
 
     def image(self, tick: int) -> CameraImage:
@@ -116,7 +129,12 @@ class _Camera:
         c, step = self._cover, self._view.step
         visible, total = self._picture.visible.numpy(), c.total.numpy()
         rows = np.flatnonzero((visible > 0) & (total > 0))
-        edges = [c.left.numpy()[rows] - 0.5, c.top.numpy()[rows] - 0.5, c.right.numpy()[rows] + 0.5, c.bottom.numpy()[rows] + 0.5]
+        edges = [
+            c.left.numpy()[rows] - 0.5,
+            c.top.numpy()[rows] - 0.5,
+            c.right.numpy()[rows] + 0.5,
+            c.bottom.numpy()[rows] + 0.5,
+        ]
         box = np.clip(np.stack(edges, axis=-1) * step, 0.0, (self.mount.width_px, self.mount.height_px) * 2)
         base, size, heading = g.base.numpy()[rows], g.size.numpy()[rows], g.heading.numpy()[rows]
         centre = base + 0.5 * size * (0.0, 0.0, 1.0)

@@ -1,9 +1,9 @@
 """Triangles that the cameras and the LiDAR share: static scenery, and the actors placed anew at every tick.
 
-All triangles of a world lie in one set of flat arrays, world frame, m. Rows [0, static_triangles) are scenery, sorted so
-that CHUNK neighbours lie close together; then each actor row has a slot of equal size. A chunk is a run of triangles with
-a bounding sphere: one for each run of scenery, then one for each actor (count 0 where there is none). Faces are seen from
-the side on which their corners run counter-clockwise.
+All triangles of a world lie in one set of flat arrays, world frame, m. Rows [0, static_triangles) are scenery,
+sorted so that CHUNK neighbours lie close together; then each actor row has a slot of equal size. A chunk is a
+run of triangles with a bounding sphere: one for each run of scenery, then one for each actor (count 0 where
+there is none). Faces are seen from the side on which their corners run counter-clockwise.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class Mesh:
     def join(parts: list[Mesh]) -> Mesh:
         """All parts as one mesh."""
         if not parts:
-            return Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int32))
+            return Mesh(
+                np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int32)
+            )
         first = np.cumsum([0] + [len(p.vertices) for p in parts[:-1]])
         triangles = [p.triangles + k for p, k in zip(parts, first, strict=True)]
         return Mesh(
@@ -96,7 +98,7 @@ class Mesh:
 class Library:
     """Actor meshes in a unit box (x, y in -0.5..0.5, z in 0..1), and which of them stand for what.
 
-    `catalogue[group, kind, size]` = first mesh and how many; group 1 is held out; size 0, 1, 2 by SIZE_STEPS_M of length.
+    `catalogue[group, kind, size]` = first mesh and how many; group 1: held out; size 0, 1, 2 by SIZE_STEPS_M of length.
     """
 
     meshes: tuple[Mesh, ...]
@@ -148,7 +150,7 @@ class LibraryArrays:
 
 @wp.func
 def _pick_mesh(library: LibraryArrays, kind: int, look: int, length_m: float, frame: int) -> int:
-    size = int(0)
+    size = 0
     if length_m >= library.size_steps_m[kind, 0]:
         size = 1
     if length_m >= library.size_steps_m[kind, 1]:

@@ -16,7 +16,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from sim.batch import Batch
-from sim.kernels.signals import RED, light_at
+from sim.kernels.signals import RED
 from sim.spawn import spawn
 from sim.state import StateArrays
 from stack.lanegraph import LaneArrays, LaneGraph, Route
@@ -133,39 +133,58 @@ def look_at_lights(st: StateArrays, out: SceneArrays):
     out.signal_state[w, s] = wp.where(unseen, 0, st.signal_state[w, s])
 
 
+@wp.func
+def follower(lanes: LaneArrays, lane: int, other: int) -> int:
+    """`other` where it is a successor of `lane`, else -1."""
+    for k in range(lanes.succ_count[lane]):
+        if lanes.succ[lanes.succ_start[lane] + k] == other:
+            return other
+    return -1
+
+
 @wp.kernel(enable_backward=False)
 def act(
-    st: StateArrays, control: wp.array2d(dtype=wp.float32), table: wp.array2d(dtype=wp.float32), wheel_max: float,
-    was: wp.array(dtype=wp.int32),
+    st: StateArrays, lanes: LaneArrays, route: RouteArrays, control: wp.array2d(dtype=wp.float32),
+    table: wp.array2d(dtype=wp.float32), wheel_max: float, was: wp.array(dtype=wp.int32), was_s: wp.array(dtype=wp.float32),
 ):  # fmt: skip
-    """Pedals of row 0 from wheel angle and acceleration; remembers the lane."""
+    """Pedals of row 0 from wheel angle and acceleration. Tells traffic the learner's next lane, and remembers its place."""
     w = wp.tid()
     pair = pedals_of(control[w, 1], st.vx_mps[w, 0], st.pitch_rad[w, 0], table, st.model[w, 0])
     st.throttle[w, 0] = pair[0]
     st.brake[w, 0] = pair[1]
     st.steer[w, 0] = wp.clamp(control[w, 0] / wheel_max, -1.0, 1.0)
-    was[w] = st.lane[w, 0]
+    lane = st.lane[w, 0]
+    was[w] = lane
+    was_s[w] = st.lane_s_m[w, 0]
+    st.next_lane[w, 0] = -1
+    st.after_lane[w, 0] = -1
+    for i in range(route.lane.shape[1] - 1):
+        if lane >= 0 and route.lane[w, i] == lane:
+            st.next_lane[w, 0] = follower(lanes, lane, route.lane[w, i + 1])
+            if st.next_lane[w, 0] >= 0 and i + 2 < route.lane.shape[1]:
+                st.after_lane[w, 0] = follower(lanes, st.next_lane[w, 0], route.lane[w, i + 2])
 
 
 @wp.kernel(enable_backward=False)
 def judge(
-    st: StateArrays, lanes: LaneArrays, was: wp.array(dtype=wp.int32), hit: wp.array(dtype=wp.int32),
-    red_run: wp.array(dtype=wp.int32),
+    st: StateArrays, lanes: LaneArrays, was: wp.array(dtype=wp.int32), was_s: wp.array(dtype=wp.float32),
+    hit: wp.array(dtype=wp.int32), red_run: wp.array(dtype=wp.int32),
 ):  # fmt: skip
-    """Contacts, and entries to a junction on a light that had been red for a second (the rear axle enters last)."""
+    """Contacts, and front bumpers that crossed the line before a junction lane on red."""
     w = wp.tid()
     hit[w] = wp.where(st.hit_other[w, 0] != -1, 1, 0)
     red_run[w] = 0
-    lane = st.lane[w, 0]
-    if lane >= 0 and lane != was[w] and was[w] >= 0:
-        signal = lanes.lane_signal[lane]
-        from_outside = lanes.lane_junction[was[w]] < 0
-        if signal >= 0 and from_outside:
-            offset = st.signal_offset_s[w, wp.max(lanes.signal_junction[signal], 0)]
-            phase = float(st.tick[w]) * TICK + offset - 1.0
-            cycle = lanes.signal_cycle_s[signal]
-            before = light_at(phase, cycle, lanes.signal_green_from_s[signal], lanes.signal_green_s[signal])
-            if st.signal_state[w, signal] == RED and before == RED:
+    lane = was[w]
+    ahead = st.next_lane[w, 0]  # of the lane before the step
+    if lane >= 0 and ahead >= 0:
+        signal = lanes.lane_signal[ahead]
+        if signal >= 0 and lanes.lane_junction[lane] < 0:
+            front = st.centre_m[w, 0] + 0.5 * st.length_m[w, 0]
+            s = st.lane_s_m[w, 0]
+            if st.lane[w, 0] != lane:
+                s = lanes.lane_length_m[lane] + st.lane_s_m[w, 0]
+            line = lanes.lane_stop_s_m[lane] + 0.3  # a stop on the line is a stop
+            if was_s[w] + front < line and s + front >= line and st.signal_state[w, signal] == RED:
                 red_run[w] = 1
 
 
@@ -195,15 +214,17 @@ class Learners:
         self.hit = wp.zeros(worlds, dtype=wp.int32, device=device)
         self.red_run = wp.zeros(worlds, dtype=wp.int32, device=device)
         self.was = wp.zeros(worlds, dtype=wp.int32, device=device)
+        self.was_s = wp.zeros(worlds, dtype=wp.float32, device=device)
         self.pool: list[tuple[Route, dict[str, NDArray[Any]]]] = []
         self.starts = 0
 
     def step(self, control: Any) -> None:
         """One tick with control (W, 2) wheel angle in rad and acceleration in m/s2."""
-        inputs = [self.batch.state.arrays, control, self.batch.table_device, self.wheel_max_rad, self.was]
+        arrays, lanes = self.batch.state.arrays, self.batch.lanes
+        inputs = [arrays, lanes, self.route, control, self.batch.table_device, self.wheel_max_rad, self.was, self.was_s]
         wp.launch(act, dim=self.worlds, inputs=inputs, device=self.device)
         self.batch.step()
-        inputs = [self.batch.state.arrays, self.batch.lanes, self.was, self.hit, self.red_run]
+        inputs = [arrays, lanes, self.was, self.was_s, self.hit, self.red_run]
         wp.launch(judge, dim=self.worlds, inputs=inputs, device=self.device)
 
     def observe(self) -> None:

@@ -10,7 +10,9 @@ from sim.geometry import Mesh
 from stack.frames import F64
 
 
-def solid(vertices: F64 | Sequence[Sequence[float]], faces: Sequence[Sequence[int]], semantic: int, material: int) -> Mesh:
+def solid(
+    vertices: F64 | Sequence[Sequence[float]], faces: Sequence[Sequence[int]], semantic: int, material: int
+) -> Mesh:
     """Convex polygons over (V, 3) vertices, each counter-clockwise as seen from outside."""
     triangles = np.array([(f[0], f[i], f[i + 1]) for f in faces for i in range(1, len(f) - 1)], np.int32).reshape(-1, 3)
     n = len(triangles)
@@ -26,7 +28,8 @@ def polygon(corners: F64 | Sequence[Sequence[float]], semantic: int, material: i
 
 
 def moved(mesh: Mesh, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0, pitch: float = 0.0,
-          about: tuple[float, float, float] = (0.0, 0.0, 0.0), scale: float | Sequence[float] = 1.0) -> Mesh:  # fmt: skip
+          about: tuple[float, float, float] = (0.0, 0.0, 0.0),
+          scale: float | Sequence[float] = 1.0) -> Mesh:  # fmt: skip
     """Scaled, turned (pitch about y, nose up, then yaw about z) about a point, then shifted."""
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     rotation = np.array([[cy * cp, -sy, -cy * sp], [sy * cp, cy, -sy * sp], [sp, 0.0, cp]])
@@ -111,7 +114,9 @@ def ball(subdivide: int, semantic: int, material: int) -> Mesh:
     for level in range(subdivide + 1):
         faces = ConvexHull(points).simplices
         if level < subdivide:
-            mid = np.concatenate([points[faces[:, [0, 1]]].mean(1), points[faces[:, [1, 2]]].mean(1), points[faces[:, [2, 0]]].mean(1)])
+            mid = np.concatenate(
+                [points[faces[:, [0, 1]]].mean(1), points[faces[:, [1, 2]]].mean(1), points[faces[:, [2, 0]]].mean(1)]
+            )
             mid = np.unique(np.round(mid, 9), axis=0)
             points = np.concatenate([points, mid / np.linalg.norm(mid, axis=1, keepdims=True)])
     a, b, c = points[faces[:, 0]], points[faces[:, 1]], points[faces[:, 2]]

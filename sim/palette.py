@@ -62,8 +62,8 @@ _FIXED: dict[Colour, tuple[float, float, float]] = {
     Colour.SIGN_BACK: (0.22, 0.23, 0.24), Colour.BARK: (0.07, 0.045, 0.028), Colour.FENCE: (0.16, 0.1, 0.06),
     Colour.SIGN_BLACK: (0.01, 0.01, 0.01),
 }  # fmt: skip
-_WALLS = np.array([(0.45, 0.4, 0.32), (0.3, 0.1, 0.06), (0.5, 0.46, 0.4), (0.24, 0.22, 0.2), (0.42, 0.3, 0.16), (0.33, 0.35, 0.37),
-                   (0.22, 0.075, 0.045), (0.55, 0.53, 0.48)])  # fmt: skip
+_WALLS = np.array([(0.45, 0.4, 0.32), (0.3, 0.1, 0.06), (0.5, 0.46, 0.4), (0.24, 0.22, 0.2), (0.42, 0.3, 0.16),
+                   (0.33, 0.35, 0.37),                   (0.22, 0.075, 0.045), (0.55, 0.53, 0.48)])  # fmt: skip
 _ROOFS = np.array([(0.18, 0.05, 0.03), (0.05, 0.05, 0.055), (0.12, 0.07, 0.05), (0.09, 0.095, 0.1)])
 _LEAVES = np.array([(0.045, 0.085, 0.018), (0.07, 0.11, 0.022), (0.035, 0.06, 0.02), (0.1, 0.1, 0.025)])
 
@@ -78,6 +78,14 @@ def palette(seed: int, spread: float = 0.15) -> F32:
     out[Colour.ROOF : Colour.ROOF + ROOFS] = _ROOFS[np.arange(ROOFS) % len(_ROOFS)]
     out[Colour.LEAF : Colour.LEAF + LEAVES] = _LEAVES[np.arange(LEAVES) % len(_LEAVES)]
     wander = np.exp(spread * (rng.normal(size=(COLOURS, 1)) + 0.4 * rng.normal(size=(COLOURS, 3))))
-    keep = [Colour.SIGN_RED, Colour.SIGN_WHITE, Colour.SIGN_BLACK, Colour.ORANGE, Colour.TAIL, Colour.PAINT_WHITE, Colour.PAINT_YELLOW]
+    keep = [
+        Colour.SIGN_RED,
+        Colour.SIGN_WHITE,
+        Colour.SIGN_BLACK,
+        Colour.ORANGE,
+        Colour.TAIL,
+        Colour.PAINT_WHITE,
+        Colour.PAINT_YELLOW,
+    ]
     wander[keep] = 1.0
     return np.clip(out * wander, 0.005, 0.85).astype(np.float32)

@@ -77,7 +77,14 @@ class Ground:
                             faces.append((k, right, right + step, k + step))
         look = Semantic.TERRAIN, encode(Material.GRASS, Colour.GRASS)
         deep = float(z.min()) - 1.5
-        wide = np.array([(low[0] - 400, low[1] - 400), (high[0] + 400, low[1] - 400), (high[0] + 400, high[1] + 400), (low[0] - 400, high[1] + 400)])
+        wide = np.array(
+            [
+                (low[0] - 400, low[1] - 400),
+                (high[0] + 400, low[1] - 400),
+                (high[0] + 400, high[1] + 400),
+                (low[0] - 400, high[1] + 400),
+            ]
+        )
         plane = polygon(np.concatenate([wide, np.full((4, 1), deep)], axis=1), *look)
         return [solid(vertices, faces, *look), plane]
 
@@ -158,7 +165,9 @@ def _build_plots(line: F64, ground: Ground, side: Roadside, rng: Rng) -> None:
         x, y, yaw = _at(line, s, where + length / 2)
         off = setback + depth / 2 + float(rng.uniform(0.0, 0.6))
         cx, cy = x + off * np.sin(yaw), y - off * np.cos(yaw)
-        shape = shapely.affinity.rotate(shapely.box(cx - length / 2, cy - depth / 2, cx + length / 2, cy + depth / 2), np.rad2deg(yaw))
+        shape = shapely.affinity.rotate(
+            shapely.box(cx - length / 2, cy - depth / 2, cx + length / 2, cy + depth / 2), np.rad2deg(yaw)
+        )
         draws = rng.random(8)
         if draws[0] < (0.92 if dense else 0.75) and _free(shape, ground, side, 0.6):
             side.take(shape)
@@ -166,7 +175,9 @@ def _build_plots(line: F64, ground: Ground, side: Roadside, rng: Rng) -> None:
         where += length + (float(rng.choice([0.3, 0.3, 4.0])) if dense else float(rng.uniform(4.0, 14.0)))
 
 
-def _building(side: Roadside, x: float, y: float, yaw: float, length: float, depth: float, base: float, dense: bool, draws: F64) -> None:
+def _building(
+    side: Roadside, x: float, y: float, yaw: float, length: float, depth: float, base: float, dense: bool, draws: F64
+) -> None:
     storey = 2.8 + 0.9 * float(draws[1])
     storeys = 2 + int(draws[2] * 5) if dense else 1 + int(draws[2] * 2)
     row = len(side.facades)
@@ -188,7 +199,9 @@ def _building(side: Roadside, x: float, y: float, yaw: float, length: float, dep
 def _gable(length: float, depth: float, z: float, rise: float, kind: int, wall: int, roof: int) -> Mesh:
     a, b = length / 2, depth / 2
     v = np.array([(-a, -b, z), (a, -b, z), (a, b, z), (-a, b, z), (-a, 0, z + rise), (a, 0, z + rise)])
-    return Mesh.join([solid(v, [(0, 1, 5, 4), (2, 3, 4, 5), (0, 3, 2, 1)], kind, roof), solid(v, [(1, 2, 5), (3, 0, 4)], kind, wall)])
+    return Mesh.join(
+        [solid(v, [(0, 1, 5, 4), (2, 3, 4, 5), (0, 3, 2, 1)], kind, roof), solid(v, [(1, 2, 5), (3, 0, 4)], kind, wall)]
+    )
 
 
 def _plant(line: F64, ground: Ground, side: Roadside, clear: cKDTree | None, rng: Rng) -> None:
@@ -225,7 +238,11 @@ def _plant(line: F64, ground: Ground, side: Roadside, clear: cKDTree | None, rng
 
 def _front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, height: float, setback: float) -> None:
     """A hedge or a fence in pieces of 5 m with gaps for driveways."""
-    look = (Semantic.VEGETATION, encode(Material.FOLIAGE, Colour.LEAF + 1)) if hedge else (Semantic.FENCE, encode(Material.FENCE, Colour.FENCE))
+    look = (
+        (Semantic.VEGETATION, encode(Material.FOLIAGE, Colour.LEAF + 1))
+        if hedge
+        else (Semantic.FENCE, encode(Material.FENCE, Colour.FENCE))
+    )
     for k, where in enumerate(np.arange(4.0, s[-1] - 6.0, 5.0)):
         x, y, yaw = _at(line, s, float(where) + 2.5)
         px, py = x + setback * np.sin(yaw), y - setback * np.cos(yaw)
@@ -233,14 +250,19 @@ def _front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, heigh
         if k % 4 == 3 or not _free(shape, ground, side, 0.1):
             continue
         wide = 0.6 if hedge else 0.06
-        side.parts.append(moved(box(5.0, wide, -0.3, height, *look, taper=0.97 if hedge else 1.0), px, py, ground.height(px, py), yaw))
+        side.parts.append(
+            moved(box(5.0, wide, -0.3, height, *look, taper=0.97 if hedge else 1.0), px, py, ground.height(px, py), yaw)
+        )
         side.boxes.append((px, py, yaw, 5.0, wide))
 
 
 def _street_lamp() -> Mesh:
     """Reaches over the road along -x... its arm along +x; 7 m tall."""
     pole = encode(Material.METAL, Colour.POLE)
-    parts = [cylinder(6, 0.08, -0.2, 7.0, Semantic.POLE, pole, taper=0.7), box(1.8, 0.1, 6.9, 7.0, Semantic.POLE, pole, 0.9)]
+    parts = [
+        cylinder(6, 0.08, -0.2, 7.0, Semantic.POLE, pole, taper=0.7),
+        box(1.8, 0.1, 6.9, 7.0, Semantic.POLE, pole, 0.9),
+    ]
     parts.append(box(0.7, 0.28, 6.82, 6.95, Semantic.POLE, encode(Material.STREET_LAMP, Colour.WHITE), 1.8))
     return Mesh.join(parts)
 

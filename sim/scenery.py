@@ -1,6 +1,7 @@
 """Lane graph and road map -> static triangles: roads with paint, kerbs, ground, buildings, lights, signs, green.
 
-Everything is a pure function of (map, seed). Layers that would lie in one plane are kept 1-2 cm apart. World frame, m.
+Everything is a pure function of (map, seed). Layers that would lie in one plane are kept 1-2 cm apart. World
+frame, m.
 """
 
 from __future__ import annotations
@@ -28,7 +29,20 @@ PAINT_LIFT_M = 0.015
 CROSSWALK_LIFT_M = 0.02
 SKIRT_M = 0.5  # outer edges of the road reach down that far
 BAR_M = 0.5  # of a zebra crossing, and the gap between two
-PAVED = ("driving", "shoulder", "parking", "stop", "bidirectional", "entry", "exit", "onRamp", "offRamp", "biking", "none", "restricted")
+PAVED = (
+    "driving",
+    "shoulder",
+    "parking",
+    "stop",
+    "bidirectional",
+    "entry",
+    "exit",
+    "onRamp",
+    "offRamp",
+    "biking",
+    "none",
+    "restricted",
+)
 FOOT = ("sidewalk", "walking")
 
 
@@ -44,14 +58,18 @@ class Scenery:
 
 
 def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
-    """All scenery of a map. `road_map` gives strips, marks, signals and objects; `graph` the lamp heads and crosswalks."""
+    """All scenery of a map. `road_map` gives strips, marks, signals, objects; `graph` the lamp heads and crosswalks."""
     strips = road_map.strips(2.0)
     ground = Ground(strips)
     parts = [_strip(strip) for strip in strips]
     parts += _kerbs(strips)
     parts += [_mark(mark) for mark in road_map.marks(1.0)]
     parts += [_zebra(quad) for quad in graph.crosswalk_xyz_m]
-    parts += [_flat(o.outline_m, CROSSWALK_LIFT_M) for o in road_map.objects if o.kind == "stop_line" and len(o.outline_m) >= 3]
+    parts += [
+        _flat(o.outline_m, CROSSWALK_LIFT_M)
+        for o in road_map.objects
+        if o.kind == "stop_line" and len(o.outline_m) >= 3
+    ]
     parts += ground.terrain()
     light_parts, light_boxes = lights(graph, ground)
     sign_parts, sign_boxes = signs(road_map.signals, ground)
@@ -126,7 +144,7 @@ def _kerbs(strips: list[Strip]) -> list[Mesh]:
 
 
 def _wall(line: F64, rise_m: F64, seen_from_left: bool, look: tuple[int, int]) -> Mesh:
-    """Upright faces from a line to rise_m above it (below, if negative), seen from the left or the right of the line."""
+    """Upright faces from a line to rise_m above it (below, if negative), seen from its left or its right."""
     rows = keep_rows(line, line)
     low, high = line[rows].copy(), line[rows].copy()
     high[:, 2] += np.maximum(rise_m[rows], 0.0)
@@ -138,7 +156,9 @@ def _mark(mark: Mark) -> Mesh:
     """A painted line, cut into its dashes."""
     line = mark.line_m
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    tangent = np.gradient(line[:, :2], s, axis=0) if len(line) > 2 else np.repeat(np.diff(line[:, :2], axis=0), 2, axis=0)
+    tangent = (
+        np.gradient(line[:, :2], s, axis=0) if len(line) > 2 else np.repeat(np.diff(line[:, :2], axis=0), 2, axis=0)
+    )
     tangent = tangent / np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
     side = np.stack([-tangent[:, 1], tangent[:, 0], np.zeros(len(line))], axis=1) * 0.5 * max(mark.width_m, 0.1)
     lifted = line + (0.0, 0.0, PAINT_LIFT_M)
@@ -162,7 +182,7 @@ def _zebra(quad: F64) -> Mesh:
     """Bars along the traffic, side by side from kerb to kerb. `quad`: along one kerb, then back along the other."""
     lifted = quad + (0.0, 0.0, CROSSWALK_LIFT_M)
     across = np.linalg.norm(quad[3] - quad[0])
-    bars = max(int(round(across / (2.0 * BAR_M))), 1)
+    bars = max(round(across / (2.0 * BAR_M)), 1)
     look = Semantic.ROAD_LINE, encode(Material.PAINT, Colour.PAINT_WHITE)
     parts = []
     for k in range(bars):

@@ -1,7 +1,8 @@
 """Range and motion sensors of the ego (row 0) of one world: LiDAR, radar, inertial unit, satellite fixes, wheels.
 
-`Sensors.read(tick)` is called once after every tick of the world, with the geometry's actors placed for it. What sensors
-remember from tick to tick (biases, correlated errors) lives in the state, so that save, restore and hash cover it.
+`Sensors.read(tick)` is called once after every tick of the world, with the geometry's actors placed for it. What
+sensors remember from tick to tick (biases, correlated errors) lives in the state, so that save, restore and hash
+cover it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Sensors:
 
     def read(self, tick: int) -> Samples:
         """What the sensors say of the tick that has just ended; at tick 0, of the start."""
-        s, w = self._state, self._world
+        s = self._state
         wp.launch(inertial.sample, s.worlds, [s.arrays, self._motion, tick], device=s.device)
         sweep = self._lidar_sweep(tick)
         return sweep, self._radar_returns(tick), *self._motion_samples(tick)

@@ -16,8 +16,8 @@ from stack.opendrive.furniture import SignalPost
 
 Boxes = list[tuple[float, float, float, float, float]]
 
-LAMP_RADIUS_M = 0.13
-LAMP_PITCH_M = 0.3
+LAMP_RADIUS_M = 0.15  # 300 mm lamps
+LAMP_PITCH_M = 0.33
 ARM_ABOVE_M = 0.65  # a mast arm's axis over the centre of the head
 SIGN_M = 0.75
 SIGN_HEIGHT_M = 2.2
@@ -37,7 +37,7 @@ class Heights(Protocol):
 def lamp_head(signal: int) -> Mesh:
     """A three-lamp head about the origin, looking along +x: housing, back plate with a pale rim, visors."""
     kind = Semantic.TRAFFIC_LIGHT
-    parts = [box(0.24, 0.34, -0.5, 0.5, kind, HOUSING)]
+    parts = [box(0.24, 0.36, -0.53, 0.53, kind, HOUSING)]
     for x, y, z, look in ((-0.02, 0.30, 0.63, HOUSING), (-0.025, 0.34, 0.67, WHITE)):
         plate = np.array([(x, -y, -z), (x, y, -z), (x, y, z), (x, -y, z)])
         parts += [polygon(plate, kind, look), polygon(plate[::-1] - (0.01, 0, 0), kind, BACK)]
@@ -46,7 +46,7 @@ def lamp_head(signal: int) -> Mesh:
         angle = np.arange(10) * np.pi / 5
         disc = np.stack([np.full(10, 0.13), LAMP_RADIUS_M * np.cos(angle), z + LAMP_RADIUS_M * np.sin(angle)], axis=1)
         parts.append(polygon(disc, kind, encode(lamp, 0, signal)))
-        hood = [(0.12, -0.15, z + 0.10), (0.12, 0.15, z + 0.10), (0.3, 0.13, z + 0.15), (0.3, -0.13, z + 0.15)]
+        hood = [(0.12, -0.16, z + 0.13), (0.12, 0.16, z + 0.13), (0.3, 0.14, z + 0.16), (0.3, -0.14, z + 0.16)]
         parts.append(polygon(hood, kind, HOUSING, both=True))
     return Mesh.join(parts)
 
@@ -64,14 +64,23 @@ def lights(graph: LaneGraph, ground: Heights) -> tuple[list[Mesh], Boxes]:
         parts.append(moved(cylinder(8, 0.09 if reach else 0.06, base, top, Semantic.POLE, POLE), px, py))
         if reach:
             low, high = sorted((0.0, -reach))
-            arm = box(0.12, high - low + 0.1, z + ARM_ABOVE_M - 0.06, z + ARM_ABOVE_M + 0.06, Semantic.POLE, POLE, 0.0, 0.5 * (low + high))
+            arm = box(
+                0.12,
+                high - low + 0.1,
+                z + ARM_ABOVE_M - 0.06,
+                z + ARM_ABOVE_M + 0.06,
+                Semantic.POLE,
+                POLE,
+                0.0,
+                0.5 * (low + high),
+            )
             parts.append(moved(arm, px, py, yaw=yaw))
         boxes.append((px, py, yaw, 0.2, 0.2))
     return parts, boxes
 
 
 def _reach(x: float, y: float, yaw: float, ground: Heights) -> float:
-    """Signed distance to the left (as the head looks) of the nearest place for a post; 0 where the head itself is one."""
+    """Signed distance to the left (as the head looks) of the nearest place for a post; 0: at the head."""
     for distance in np.arange(0.0, 16.0, 0.5):
         for side in (1.0, -1.0):
             if not ground.on_road(x - side * distance * np.sin(yaw), y + side * distance * np.cos(yaw)):
@@ -120,9 +129,17 @@ def _disc(n: int, radius: float, phase: float = 0.0) -> F64:
 
 
 # strokes on a grid of 2 x 4: (from column, row, to column, row); seven segments, and the letters of STOP
-_SEGMENTS = {"a": (0, 4, 2, 4), "b": (2, 2, 2, 4), "c": (2, 0, 2, 2), "d": (0, 0, 2, 0), "e": (0, 0, 0, 2), "f": (0, 2, 0, 4), "g": (0, 2, 2, 2)}
-_GLYPHS = {"0": "abcdef", "1": "bc", "2": "abged", "3": "abgcd", "4": "fgbc", "5": "afgcd", "6": "afgedc", "7": "abc", "8": "abcdefg",
-           "9": "abcdfg", "S": "afgcd", "O": "abcdef", "P": "abefg"}  # fmt: skip
+_SEGMENTS = {
+    "a": (0, 4, 2, 4),
+    "b": (2, 2, 2, 4),
+    "c": (2, 0, 2, 2),
+    "d": (0, 0, 2, 0),
+    "e": (0, 0, 0, 2),
+    "f": (0, 2, 0, 4),
+    "g": (0, 2, 2, 2),
+}
+_GLYPHS = {"0": "abcdef", "1": "bc", "2": "abged", "3": "abgcd", "4": "fgbc", "5": "afgcd", "6": "afgedc", "7": "abc",
+           "8": "abcdefg",           "9": "abcdfg", "S": "afgcd", "O": "abcdef", "P": "abefg"}  # fmt: skip
 
 
 def _text(text: str, height: float, x: float, material: int) -> list[Mesh]:

@@ -114,8 +114,8 @@ def _vehicle_row(
     return {
         "kind": p.kind_id, "model": model, "length_m": p.length_m, "width_m": p.width_m, "height_m": p.height_m,
         "centre_m": p.centre_m, "x_m": float(graph.x_m[k] + rest * np.cos(yaw)),
-        "y_m": float(graph.y_m[k] + rest * np.sin(yaw)), "z_m": float(graph.z_m[k]), "yaw_rad": yaw, "pitch_rad": float(graph.pitch_rad[k]),
-        "lane": lane, "target_lane": lane, "lane_s_m": s_m,
+        "y_m": float(graph.y_m[k] + rest * np.sin(yaw)), "z_m": float(graph.z_m[k]), "yaw_rad": yaw,
+        "pitch_rad": float(graph.pitch_rad[k]), "lane": lane, "target_lane": lane, "lane_s_m": s_m,
     }  # fmt: skip
 
 

@@ -41,15 +41,16 @@ WEATHERS: dict[str, Weather] = {
     "cloudy": Weather(sun_rgb=(0.12, 0.12, 0.12), zenith_rgb=(0.45, 0.5, 0.56), horizon_rgb=(0.66, 0.7, 0.73),
                       ambient_rgb=(0.55, 0.58, 0.62), clouds=1.0, fog_m=600.0, exposure=1.05),
     "dusk": Weather(sun_elevation_rad=0.14, sun_rgb=(1.0, 0.5, 0.2), zenith_rgb=(0.10, 0.14, 0.30),
-                    horizon_rgb=(0.75, 0.45, 0.28), ambient_rgb=(0.16, 0.16, 0.22), clouds=0.45, fog_m=700.0, night=0.35,
-                    exposure=1.4, noise=0.014),
+                    horizon_rgb=(0.75, 0.45, 0.28), ambient_rgb=(0.16, 0.16, 0.22), clouds=0.45,
+                    fog_m=700.0, night=0.35,                    exposure=1.4, noise=0.014),
     "fog": Weather(sun_rgb=(0.05, 0.05, 0.05), zenith_rgb=(0.6, 0.63, 0.65), horizon_rgb=(0.66, 0.68, 0.7),
                    ambient_rgb=(0.52, 0.54, 0.56), clouds=1.0, fog_m=70.0, exposure=1.0),
     "rain": Weather(sun_rgb=(0.04, 0.04, 0.04), zenith_rgb=(0.3, 0.33, 0.37), horizon_rgb=(0.46, 0.49, 0.52),
-                    ambient_rgb=(0.38, 0.41, 0.45), clouds=1.0, fog_m=220.0, wet=0.9, night=0.15, exposure=1.4, noise=0.014),
+                    ambient_rgb=(0.38, 0.41, 0.45), clouds=1.0, fog_m=220.0, wet=0.9, night=0.15,
+                    exposure=1.4, noise=0.014),
     "night": Weather(sun_elevation_rad=0.9, sun_rgb=(0.012, 0.014, 0.02), zenith_rgb=(0.004, 0.006, 0.014),
-                     horizon_rgb=(0.02, 0.022, 0.03), ambient_rgb=(0.022, 0.023, 0.03), clouds=0.3, fog_m=500.0, night=1.0,
-                     exposure=3.2, noise=0.022),
+                     horizon_rgb=(0.02, 0.022, 0.03), ambient_rgb=(0.022, 0.023, 0.03), clouds=0.3,
+                     fog_m=500.0, night=1.0,                     exposure=3.2, noise=0.022),
 }  # fmt: skip
 
 

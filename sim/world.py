@@ -54,6 +54,7 @@ class EmbeddedWorld:
         """One tick with these pedals."""
         self.batch.set_pedals(0, 0, command.pedals)
         with self.times.section("world"):
+            self._announce()
             self.batch.step()
         self.tick += 1
         self._place_actors()
@@ -148,6 +149,19 @@ class EmbeddedWorld:
         self.batch = Batch(graph, self.params, 1, actors, self.device, self.scenery.static_boxes)
         self.geometry = Geometry(self.scenery.mesh, library(), actors, graph.signals, self.device)
         self.sensors = Sensors(self.batch.state, self.geometry, rig)
+
+    def _announce(self) -> None:
+        """Tell traffic which lanes the ego means to take next, as its indicators would."""
+        graph, lanes = self.scenario.graph, self.scenario.route.lanes
+        lane = int(self._column("lane")[0])
+        ahead = [-1, -1]
+        at = np.flatnonzero(lanes == lane)
+        for k, following in enumerate(lanes[at[-1] + 1 : at[-1] + 3] if len(at) else ()):
+            if following not in graph.successors(lane):
+                break
+            ahead[k] = lane = int(following)
+        for name, value in zip(("next_lane", "after_lane"), ahead, strict=True):
+            self.batch.torch(name)[0, 0] = value
 
     def _place_actors(self) -> None:
         self.geometry.update(self.batch.state, 0, viewer=0)

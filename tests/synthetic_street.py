@@ -155,7 +155,7 @@ class Car:
         times, accel, gyro = [], [], []
         for i in range(5):
             before = self.pose
-            a = 1.5 * np.cos(0.25 * (self.tick + 0.2 * i) * TICK_S) if self.tick > 20 else 0.0
+            a = 1.5 * np.cos(0.12 * (self.tick + 0.2 * i) * TICK_S) if self.tick > 20 else 0.0
             a = a if self.v > 0.5 or a > 0 else 0.0
             v_mid = self.v + 0.005 * a
             k = self.street.curvature[min(int(self.s / STEP_M), len(self.street.curvature) - 1)]

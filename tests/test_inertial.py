@@ -108,7 +108,7 @@ def turn(rotation: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def test_white_noise_averages_out_as_it_should() -> None:
-    """Allan deviation of white noise falls with the root of the averaging time, and starts at the data sheet's figure."""
+    """Allan deviation of white noise falls with the root of the averaging time, from the data sheet's figure."""
     _, sensors = rig(noise=True)
     samples = [read(sensors, tick)[0] for tick in range(1, 1201)]
     for values, sigma in (

@@ -18,8 +18,25 @@ from stack.labels import Kind, Semantic
 W, H, HFOV = 320, 180, np.deg2rad(90.0)
 
 
-def place(state: State, row: int, kind: Kind, xy: tuple[float, float], yaw: float, size: tuple[float, float, float], look: int = 0) -> None:
-    values = dict(kind=kind, x_m=xy[0], y_m=xy[1], yaw_rad=yaw, length_m=size[0], width_m=size[1], height_m=size[2], look=look)
+def place(
+    state: State,
+    row: int,
+    kind: Kind,
+    xy: tuple[float, float],
+    yaw: float,
+    size: tuple[float, float, float],
+    look: int = 0,
+) -> None:
+    values = {
+        "kind": kind,
+        "x_m": xy[0],
+        "y_m": xy[1],
+        "yaw_rad": yaw,
+        "length_m": size[0],
+        "width_m": size[1],
+        "height_m": size[2],
+        "look": look,
+    }
     for name, value in values.items():
         state.numpy(name)[0, row] = value
 
@@ -31,11 +48,22 @@ def town() -> tuple[Geometry, State]:
     for x, y in rng.uniform(-120.0, 120.0, (400, 2)):
         if np.hypot(x, y) > 6.0:
             block = box_mesh(rng.uniform(0.4, 9.0, 3), Semantic.BUILDING)
-            parts.append(Mesh(block.vertices + np.array([x, y, 0.0], np.float32), block.triangles, block.semantic, block.material))
+            parts.append(
+                Mesh(
+                    block.vertices + np.array([x, y, 0.0], np.float32), block.triangles, block.semantic, block.material
+                )
+            )
     for x in np.arange(-120.0, 120.0, 8.0):
         for y in np.arange(-120.0, 120.0, 8.0):
             v = np.array([(x, y, 0), (x + 8, y, 0), (x + 8, y + 8, 0), (x, y + 8, 0)], np.float32)
-            parts.append(Mesh(v, np.array([(0, 1, 2), (0, 2, 3)], np.int32), np.full(2, Semantic.ROAD, np.uint8), np.zeros(2, np.int32)))
+            parts.append(
+                Mesh(
+                    v,
+                    np.array([(0, 1, 2), (0, 2, 3)], np.int32),
+                    np.full(2, Semantic.ROAD, np.uint8),
+                    np.zeros(2, np.int32),
+                )
+            )
     geometry, state = Geometry(Mesh.join(parts), library(), 16, 1, "cpu"), State(1, 16, 1, 1, "cpu")
     for row in range(1, 12):
         kind = (Kind.CAR, Kind.CYCLIST, Kind.PEDESTRIAN)[row % 3]
@@ -61,7 +89,13 @@ def draw(geometry: Geometry, world_from_camera: Any, step: float = 1.0) -> tuple
 
 
 @wp.kernel(enable_backward=False)
-def cast(mesh: wp.uint64, origin: wp.vec3, rays: wp.array(dtype=wp.vec3), face: wp.array(dtype=wp.int32), far: wp.array(dtype=wp.float32)):
+def cast(
+    mesh: wp.uint64,
+    origin: wp.vec3,
+    rays: wp.array(dtype=wp.vec3),
+    face: wp.array(dtype=wp.int32),
+    far: wp.array(dtype=wp.float32),
+):
     i = wp.tid()
     start = origin
     for _ in range(8):  # backs of faces are looked through
@@ -87,7 +121,9 @@ def test_agrees_with_exact_rays(yaw: float) -> None:
         alive[n + row * a.slot : n + row * a.slot + count] = True
     rows = np.flatnonzero(alive)
     corners = a.corner.numpy().reshape(-1, 3, 3)[rows].reshape(-1, 3)
-    mesh = wp.Mesh(wp.array(corners, dtype=wp.vec3, device="cpu"), wp.array(np.arange(len(corners), dtype=np.int32), device="cpu"))
+    mesh = wp.Mesh(
+        wp.array(corners, dtype=wp.vec3, device="cpu"), wp.array(np.arange(len(corners), dtype=np.int32), device="cpu")
+    )
     u, v = np.meshgrid(np.arange(W) + 0.5, np.arange(H) + 0.5)
     matrix = intrinsics(W, H, HFOV)
     rays = np.stack([(u - W / 2) / matrix[0, 0], (v - H / 2) / matrix[1, 1], np.ones_like(u)], axis=-1).reshape(-1, 3)
@@ -116,7 +152,9 @@ def test_projection_is_that_of_frames() -> None:
     world_from_camera = transform(0.0, 0.0, 1.0, 0.1, -0.05) @ BODY_FROM_OPTICAL
     triangle, _, cover = draw(geometry, world_from_camera)
     first = geometry.arrays.static_triangles + geometry.arrays.slot
-    corners = geometry.arrays.corner.numpy().reshape(-1, 3)[3 * first : 3 * (first + int(geometry.arrays.chunk_count.numpy()[-1]))]
+    corners = geometry.arrays.corner.numpy().reshape(-1, 3)[
+        3 * first : 3 * (first + int(geometry.arrays.chunk_count.numpy()[-1]))
+    ]
     pixels, _ = project(intrinsics(W, H, HFOV), apply(inverse(world_from_camera), corners.astype(np.float64)))
     rows, columns = np.nonzero(triangle >= first)
     assert abs(columns.min() + 0.5 - pixels[:, 0].min()) <= 1.0 and abs(columns.max() + 0.5 - pixels[:, 0].max()) <= 1.0

@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import chi2
 
 from perception.tracker import ACCEL_DENSITY, START_SPEED_MPS, Observations, Tracker
-from stack.frames import F64
+from stack.frames import F64, Pose
 from stack.labels import Kind
+from stack.messages import Ego
 
 DT = 0.05
 
@@ -56,7 +57,7 @@ def test_same_numbers_as_filterpy() -> None:
 @pytest.mark.parametrize("kind", [Kind.CAR, Kind.PEDESTRIAN])
 def test_covariance_is_honest(kind: Kind) -> None:
     """Mean NEES of objects that move as the model says lies in its 99.9 % chi-square interval."""
-    rng, objects, errors = np.random.default_rng(4), 24, []
+    rng, objects, errors = np.random.default_rng(4), 16, []
     q = np.kron(ACCEL_DENSITY[kind] * np.array([[DT**3 / 3, DT**2 / 2], [DT**2 / 2, DT]]), np.eye(2))
     f, root = np.eye(4) + DT * np.eye(4, k=2), np.linalg.cholesky(q)
     for _ in range(objects):
@@ -95,7 +96,7 @@ def test_ghost_is_never_shown_and_lost_track_fades() -> None:
     out = tracker(Observations.empty(), 20 * DT + 0.4)
     assert len(out) == 1 and out.confidence[0] < before
     assert out.xyz_m[0, 0] == pytest.approx(14.0, abs=1.0)  # coasts at 10 m/s through a gap
-    assert len(tracker(Observations.empty(), 20 * DT + 2.0)) == 0
+    assert len(tracker(Observations.empty(), 20 * DT + 1.5)) == 0
 
 
 def test_radar_gives_speed_at_first_sight() -> None:
@@ -132,3 +133,11 @@ def test_measurement_of_the_past_is_put_where_it_belongs() -> None:
         stamp = i * DT - 0.05
         out = tracker(observed([(Kind.CAR, 14.0 * stamp, 0.0)], stamp, 0.1), i * DT)
     assert out.xyz_m[0, 0] == pytest.approx(14.0 * 59 * DT, abs=0.05)
+
+
+def test_no_track_where_the_own_car_is() -> None:
+    tracker, ego = Tracker(), Ego(Pose(0.0, 0.0), 0.0, 0.0, 0.0, 0.0, 0.0, np.zeros((5, 5)))
+    for i in range(10):
+        out = tracker(observed([(Kind.CAR, 1.0, 0.2), (Kind.CAR, -4.5, 0.0)], i * DT), i * DT, ego)
+    assert len(out) == 1
+    assert out.xyz_m[0, 0] == pytest.approx(-4.5, abs=0.2)

@@ -1,13 +1,14 @@
 """Inertial unit, satellite fixes and wheel odometry of row 0 of each world.
 
-Inertial unit, 100 Hz: specific force f = dv/dt + w x v - R^T g and rotation rate w in body axes at the ego origin, from the
-state before and after the tick, so that integrating the noiseless samples gives the drive again. Errors are those of
-Woodman, An introduction to inertial navigation (2007), sec. 3-4: a bias that walks and white noise, with the noise
-densities of the Bosch BMI055 data sheet (0.014 deg/s and 150 ug per root Hz) over the 50 Hz that 100 samples a second carry.
-Satellite fixes, 10 Hz: a first-order Gauss-Markov process per axis, e' = a e + s sqrt(1 - a^2) n with a = exp(-dt / tau)
+Inertial unit, 100 Hz: specific force f = dv/dt + w x v - R^T g and rotation rate w in body axes at the ego origin,
+from the state before and after the tick, so that integrating the noiseless samples gives the drive again. Errors are
+those of Woodman, An introduction to inertial navigation (2007), sec. 3-4: a bias that walks and white noise, with the
+noise densities of the Bosch BMI055 data sheet (0.014 deg/s and 150 ug per root Hz) over the 50 Hz that 100 samples a
+second carry.
+Satellite fixes, 10 Hz: a first-order Gauss-Markov process per axis, e' = a e + s sqrt(1 - a^2) n, a = exp(-dt / tau)
 (Brown and Hwang, Introduction to Random Signals and Applied Kalman Filtering, ch. 9), and a little white noise.
-Wheel odometry, 20 Hz: a scale error that stays for the drive (tyre radius), white noise, quantisation; wheels that hardly
-turn give no pulses and so read 0.
+Wheel odometry, 20 Hz: a scale error that stays for the drive (tyre radius), white noise, quantisation; wheels that
+hardly turn give no pulses and so read 0.
 """
 
 from __future__ import annotations

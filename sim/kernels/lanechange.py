@@ -42,7 +42,7 @@ def sharpest_bend(lanes: LaneArrays, lane: int) -> float:
 
 @wp.func
 def choose(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int) -> int:
-    """Draw one of the lanes after `lane`, passing over dead ends and bends too tight for the vehicle; -1 where it ends."""
+    """Draw one of the lanes after `lane`, passing over dead ends and bends too tight for it; -1 where it ends."""
     if lane < 0 or lanes.succ_count[lane] == 0:
         return NONE
     n = lanes.succ_count[lane]

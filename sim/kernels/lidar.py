@@ -1,20 +1,19 @@
 """Turning LiDAR: exact ranges by scan conversion in azimuth and tangent of elevation; then chance, noise, quantisation.
 
-A tick sees half a turn: the front half at even ticks, the rear half at odd ones, columns running clockwise from the left.
-In the sensor frame a beam is d = (cos a, sin a, t) with t = tan(elevation). It meets a triangle (v0, v1, v2) where the
-three scalar triple products w_k = d . (v_i x v_j) have one sign. In one column each w_k is linear in t, so the triangle
-fills an interval of t: no ray is tested in vain, and neighbours share the interval's end, so that no ray slips between.
-The range is n . v0 / n . d with the plane's normal n; the nearest triangle is kept by an atomic minimum over
-(range, triangle), which does not depend on the order of threads. The sweep is a snapshot of the frame's instant, as a
-driver delivers it after removing the car's own motion; the stamps say when each column fired.
+A tick sees half a turn: the front half at even ticks, the rear half at odd ones, columns running clockwise from the
+left. In the sensor frame a beam is d = (cos a, sin a, t) with t = tan(elevation). It meets a triangle (v0, v1, v2)
+where the three scalar triple products w_k = d . (v_i x v_j) have one sign. In one column each w_k is linear in t, so
+the triangle fills an interval of t: no ray is tested in vain, and neighbours share the interval's end, so that no ray
+slips between. The range is n . v0 / n . d with the plane's normal n; the nearest triangle is kept by an atomic
+minimum over (range, triangle), which does not depend on the order of threads. The sweep is a snapshot of the frame's
+instant, as a driver delivers it after removing the car's own motion; the stamps say when each column fired.
 
-Power of a return, over that of a white wall at 1 m: (diffuse cos(incidence) + retroreflective) / range^2, the lidar equation
-for a target wider than the beam (Wagner et al., ISPRS J. 60, 2006). A weak return is missed more often.
+Power of a return, over that of a white wall at 1 m: (diffuse cos(incidence) + retroreflective) / range^2, the lidar
+equation for a target wider than the beam (Wagner et al., ISPRS J. 60, 2006). A weak return is missed more often.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -40,12 +39,13 @@ NOTHING = (1 << 64) - 1
 # diffuse and retroreflective share of the light, per Material: asphalt is dark, paint and signs hold glass beads
 REFLECTION: dict[Material, tuple[float, float]] = {
     Material.PLAIN: (0.45, 0.02), Material.ASPHALT: (0.18, 0.03), Material.PAINT: (0.50, 0.35),
-    Material.SIDEWALK: (0.35, 0.04), Material.KERB: (0.40, 0.04), Material.GRASS: (0.45, 0.05), Material.FACADE: (0.45, 0.03),
-    Material.ROOF: (0.30, 0.03), Material.FOLIAGE: (0.45, 0.08), Material.BARK: (0.30, 0.04), Material.METAL: (0.35, 0.06),
-    Material.GLASS: (0.05, 0.005), Material.CAR_PAINT: (0.40, 0.04), Material.RUBBER: (0.06, 0.01),
-    Material.LAMP_RED: (0.20, 0.10), Material.LAMP_YELLOW: (0.20, 0.10), Material.LAMP_GREEN: (0.20, 0.10),
-    Material.HEAD_LIGHT: (0.20, 0.30), Material.TAIL_LIGHT: (0.20, 0.60), Material.SIGN: (0.50, 0.50),
-    Material.STREET_LAMP: (0.30, 0.05), Material.FENCE: (0.35, 0.05),
+    Material.SIDEWALK: (0.35, 0.04), Material.KERB: (0.40, 0.04), Material.GRASS: (0.45, 0.05),
+    Material.FACADE: (0.45, 0.03), Material.ROOF: (0.30, 0.03), Material.FOLIAGE: (0.45, 0.08),
+    Material.BARK: (0.30, 0.04), Material.METAL: (0.35, 0.06), Material.GLASS: (0.05, 0.005),
+    Material.CAR_PAINT: (0.40, 0.04), Material.RUBBER: (0.06, 0.01), Material.LAMP_RED: (0.20, 0.10),
+    Material.LAMP_YELLOW: (0.20, 0.10), Material.LAMP_GREEN: (0.20, 0.10), Material.HEAD_LIGHT: (0.20, 0.30),
+    Material.TAIL_LIGHT: (0.20, 0.60), Material.SIGN: (0.50, 0.50), Material.STREET_LAMP: (0.30, 0.05),
+    Material.FENCE: (0.35, 0.05),
 }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def in_reach(centre: wp.vec3, radius: float, lidar: LidarArrays) -> bool:
 
 @wp.func
 def edge_line(c: wp.vec3) -> wp.vec3:
-    """Edge as a line in a column's (azimuth, t): t = p . (cos a, sin a); the third number is 1 where inside is above it."""
+    """Edge as a line t = p . (cos a, sin a) over the columns; the third number is 1 where inside is above."""
     z = c[2]
     if z == 0.0:
         z = 1.0e-30
@@ -244,7 +244,7 @@ def _check(rig: Rig) -> None:
     low, high = rig.lidar_elevation_rad
     if rig.lidar_columns % 2 or rig.lidar_rings < 2 or not -0.78 < low < high < 0.78:
         raise ValueError(
-            f"rig: found a LiDAR of {rig.lidar_rings} rings, {rig.lidar_columns} columns, elevations {low} to {high} rad; "
+            f"rig: found a LiDAR of {rig.lidar_rings} rings, {rig.lidar_columns} columns, {low} to {high} rad; "
             "expected 2 rings or more, an even number of columns, rising elevations within 0.78 rad"
         )
 

@@ -1,10 +1,10 @@
 """Front radar: returns of road users and of standing scenery, with occlusion, detection probability and noise.
 
-A road user gives up to three returns: its nearest point, and for one longer than LARGE_M the middles of the faces that it
-shows. A return is lost when a vehicle or the scenery stands before it, and by chance: a Swerling I target is detected
-with probability P = Pfa^(1 / (1 + SNR)), and SNR falls with the fourth power of range (Skolnik, Introduction to Radar
-Systems, ch. 2). Radar cross sections: 10 m2 for a car, 1 m2 for a pedestrian. Clutter: rays of a fan that meet upright
-scenery. Doppler is the rate of the range: positive when it grows.
+A road user gives up to three returns: its nearest point, and for one longer than LARGE_M the middles of the faces
+that it shows. A return is lost when a vehicle or the scenery stands before it, and by chance: a Swerling I target is
+detected with probability P = Pfa^(1 / (1 + SNR)), and SNR falls with the fourth power of range (Skolnik, Introduction
+to Radar Systems, ch. 2). Radar cross sections: 10 m2 for a car, 1 m2 for a pedestrian. Clutter: rays of a fan that
+meet upright scenery. Doppler is the rate of the range: positive when it grows.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def detected(range_m: float, area_m2: float, chance: float) -> bool:
 
 @wp.func
 def user_target(s: StateArrays, w: int, a: int, k: int, sensor: Sensor) -> Target:
-    """Point `k` of actor `a`: 0 the nearest of its box, 1 and 2 the middles of the end and of the side that it shows."""
+    """Point `k` of actor `a`: 0 the nearest of its box, 1 and 2 the middles of the end and the side that it shows."""
     out = Target()
     eye = in_box(s, w, a, sensor.origin[0], sensor.origin[1])
     half = wp.vec2(0.5 * s.length_m[w, a], 0.5 * s.width_m[w, a])

@@ -1,9 +1,10 @@
 """Visibility-buffer rasteriser: which triangle does each sample of a camera see, and how far away is it?
 
-Each triangle writes `inverse depth | triangle index` as one 64-bit number by atomic maximum, so that the nearest wins in
-any order of threads. Edge functions and inverse depth are linear in the picture and valid through the camera plane, so
-nothing is clipped (Olano and Greer, "Triangle scan conversion using 2D homogeneous coordinates", 1997). A row of a
-triangle is one span; within it only depth is tested. Samples lie `step` pixels apart, the first at `offset`.
+Each triangle writes `inverse depth | triangle index` as one 64-bit number by atomic maximum, so that the
+nearest wins in any order of threads. Edge functions and inverse depth are linear in the picture and valid
+through the camera plane, so nothing is clipped (Olano and Greer, "Triangle scan conversion using 2D homogeneous
+coordinates", 1997). A row of a triangle is one span; within it only depth is tested. Samples lie `step` pixels
+apart, the first at `offset`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class View:
 
 @wp.struct
 class Cover:
-    """Silhouettes of the actors as if nothing stood before them: (A,) samples, (A,) bounds, a bit mask to count once."""
+    """Silhouettes of the actors as if nothing stood before them: samples, bounds, a bit mask to count once."""
 
     bits: wp.array3d(dtype=wp.uint32)  # (A, height, words)
     total: wp.array(dtype=wp.int32)

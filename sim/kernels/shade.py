@@ -1,8 +1,9 @@
 """Deferred shading: from the triangle that each sample sees to colour, depth, class and instance of each pixel.
 
-The colour of a pixel is filtered over its 3 x 3 samples with a tent: the face at its centre, and one more face among the
-eight around it, which is enough for edges, lane lines and poles. Everything else (depth, class, instance) is that of the
-centre. Light: sun past shadows, sky from above and bounced from below, fog, and at night lamps and the ego's head lights.
+The colour of a pixel is filtered over its 3 x 3 samples with a tent: the face at its centre, and one more face
+among the eight around it, which is enough for edges, lane lines and poles. Everything else (depth, class,
+instance) is that of the centre. Light: sun past shadows, sky from above and bounced from below, fog, and at
+night lamps and the ego's head lights.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ import warp as wp
 from sim.geometry import GeometryArrays, Material
 from sim.kernels.raster import View
 from sim.kernels.shadow import ShadowArrays, actor_light, sunlight
-from sim.kernels.texture import Surface, Textures, noise, surface
+from sim.kernels.texture import Textures, noise, surface
 from stack.seeds import mix
 
 # LLVM must take every function into the kernel: a call copies the structs that it is given, 2 KB for each pixel
-INLINE = "-march=native -mllvm=-inline-threshold=100000 -mllvm=-inline-cold-callsite-threshold=30000 -mllvm=-slp-recursion-max-depth=4"
+INLINE = (
+    "-march=native -mllvm=-inline-threshold=100000 -mllvm=-inline-cold-callsite-threshold=30000"
+    " -mllvm=-slp-recursion-max-depth=4"
+)
 wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": INLINE})
 
 TONE_STEPS = 4096
 TONE_MAX = 16.0
 TONES = wp.constant(float(TONE_STEPS - 1))
 BRIGHTEST = wp.constant(TONE_MAX)
-LAMP = wp.constant(9.0)  # light of a lit lamp: saturates a pixel of which it fills a fifth
+LAMP = wp.constant(8.0)  # light of a lit lamp: saturates a pixel of which it fills a fifth
 
 ASPHALT = wp.constant(int(Material.ASPHALT))
 PAINT = wp.constant(int(Material.PAINT))
@@ -94,18 +98,18 @@ def _own_light(g: GeometryArrays, light: Light, kind: int, base: wp.vec3, param:
     if kind >= LAMP_RED and kind <= LAMP_GREEN:
         state = g.signal[param]
         if kind == LAMP_RED and state == 3:
-            return wp.vec3(1.0, 0.03, 0.012) * LAMP
+            return wp.vec3(1.0, 0.005, 0.004) * LAMP
         if kind == LAMP_YELLOW and state == 2:
-            return wp.vec3(1.0, 0.42, 0.01) * LAMP
+            return wp.vec3(1.0, 0.13, 0.001) * LAMP
         if kind == LAMP_GREEN and state == 1:
-            return wp.vec3(0.02, 1.0, 0.45) * LAMP
+            return wp.vec3(0.004, 1.0, 0.16) * LAMP
     elif kind == HEAD_LIGHT:
         return wp.vec3(1.0, 0.95, 0.8) * (3.0 * light.night)
     elif kind == TAIL_LIGHT:
         brake = float(0.0)
         if actor >= 0:
             brake = wp.where(g.brake[actor] > 0.08, 1.0, 0.0)
-        return wp.vec3(1.0, 0.02, 0.01) * (0.5 * light.night + 2.2 * brake)
+        return wp.vec3(1.0, 0.012, 0.008) * (0.25 * light.night + 2.2 * brake)
     elif kind == STREET_LAMP:
         return wp.vec3(1.0, 0.8, 0.5) * (5.0 * wp.max(light.night - 0.2, 0.0))
     return wp.vec3(0.0)
@@ -166,10 +170,12 @@ def colour_at(
     gloom = past[1] * wp.clamp(0.75 + 0.25 * up, 0.0, 1.0)
     incoming = light.sun * direct + light.ambient * ((0.35 + 0.65 * up) * gloom)
     albedo, gloss = face.albedo * 1.0, face.gloss * 1.0
+    mirrored = float(1.0)
     if kind == ASPHALT or kind == PAINT:
         albedo = albedo * (1.0 - 0.5 * light.wet)
-        puddle = wp.clamp(0.55 + 0.9 * noise(t.noise, p[0] * 0.03, p[1] * 0.03), 0.0, 1.0)
-        gloss = 0.03 * light.wet * puddle
+        puddle = wp.clamp(0.5 + 0.8 * noise(t.noise, p[0] * 0.03, p[1] * 0.03), 0.05, 1.0)
+        gloss = 0.02 * light.wet
+        mirrored = light.wet * puddle * 0.5  # a rough film of water
     elif kind == GLASS:
         gloss = 0.08
     elif kind == CAR_PAINT:
@@ -181,7 +187,7 @@ def colour_at(
         out += wp.vec3(0.9, 0.62, 0.3) * (face.glow * light.night * light.night * 0.5)
     if gloss > 0.0:
         k = 1.0 + wp.max(slope, -1.0)
-        fresnel = gloss + (1.0 - gloss) * k * k * k * k * k
+        fresnel = (gloss + (1.0 - gloss) * k * k * k * k * k) * mirrored
         mirror = ray - n * (2.0 * slope)
         glance = wp.max(wp.dot(mirror, light.to_sun), 0.0)
         glance = glance * glance
@@ -190,7 +196,11 @@ def colour_at(
         spark = glance * glance * glance * glance
         seen = sky(light, t.noise, wp.vec3(mirror[0], mirror[1], wp.abs(mirror[2])))
         dim = wp.where(mirror[2] < 0.05, 0.35, 0.8)
-        out = out * (1.0 - fresnel) + seen * (fresnel * dim) + light.sun * (spark * direct * 2.0 * wp.min(gloss * 12.0, 1.0))
+        out = (
+            out * (1.0 - fresnel)
+            + seen * (fresnel * dim)
+            + light.sun * (spark * direct * 2.0 * wp.min(gloss * 12.0, 1.0))
+        )
     out += _own_light(g, light, kind, base, param, actor)
     haze = 1.0 - wp.exp(-far * light.fog_per_m)
     return wp.lerp(out, light.horizon, haze)
@@ -261,7 +271,10 @@ def shade(
             out.depth_m[i, j] = 1.0 / wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
             out.semantic[i, j] = g.semantic[tri]
             out.instance[i, j] = g.instance[tri]
-        rx, ry = (float(x) * 0.5 - view.centre_px[0]) / view.centre_px[0], (float(y) * 0.5 - view.centre_px[1]) / view.centre_px[0]
+        rx, ry = (
+            (float(x) * 0.5 - view.centre_px[0]) / view.centre_px[0],
+            (float(y) * 0.5 - view.centre_px[1]) / view.centre_px[0],
+        )
         colour = colour * (light.exposure * (1.0 - light.vignette * 0.75 * (rx * rx + ry * ry)))
         h = mix(noise_key ^ wp.uint32(i * 65536 + j))
         for c in range(3):

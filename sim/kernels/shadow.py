@@ -1,8 +1,8 @@
 """Shadows: a map of the static scenery as the sun sees it, made once; and the actors' boxes, found through a grid.
 
-The map holds, per texel of the plane across the sun's rays, the height along them of the first thing that is hit, in mm.
-The ground casts no shadow, so no bias is needed where most shadows fall. Actors are held as one 64-bit mask per cell of a
-grid that follows the viewer; a point tests the boxes of its cell only.
+The map holds, per texel of the plane across the sun's rays, the height along them of the first thing that is
+hit, in mm. The ground casts no shadow, so no bias is needed where most shadows fall. Actors are held as one
+64-bit mask per cell of a grid that follows the viewer; a point tests the boxes of its cell only.
 """
 
 from __future__ import annotations

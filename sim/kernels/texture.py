@@ -1,6 +1,7 @@
 """Procedural textures: what colour a face has at a point, from its material word and noise in world space.
 
-All detail comes from one tileable noise picture and is faded out where it is finer than a pixel, so that nothing shimmers.
+All detail comes from one tileable noise picture and is faded out where it is finer than a pixel, so that
+nothing shimmers.
 """
 
 from __future__ import annotations
@@ -87,7 +88,11 @@ def _facade(t: Textures, base: wp.vec3, row: int, p: wp.vec3, n: wp.vec3, pixel:
     cell_u, cell_v = int(wp.floor(u)), int(wp.floor(v))
     fu, fv = u - wp.floor(u), v - wp.floor(v)
     out = Surface()
-    grain = 1.0 + 0.10 * noise(t.noise, along * 0.11, p[2] * 0.11) + 0.08 * noise(t.noise, along * 0.9, p[2] * 0.9) * wp.clamp(1.0 - pixel * 8.0, 0.0, 1.0)
+    grain = (
+        1.0
+        + 0.10 * noise(t.noise, along * 0.11, p[2] * 0.11)
+        + 0.08 * noise(t.noise, along * 0.9, p[2] * 0.9) * wp.clamp(1.0 - pixel * 8.0, 0.0, 1.0)
+    )
     out.albedo = base * grain
     if style > 0.6:  # brick courses
         out.albedo = out.albedo * (1.0 - 0.22 * _line(p[2] / 0.16, 0.09, pixel / 0.16))
@@ -122,7 +127,9 @@ def surface(t: Textures, kind: int, base: wp.vec3, param: int, p: wp.vec3, n: wp
         wide = noise(t.noise, p[0] * 0.013, p[1] * 0.013)
         middle = noise(t.noise, p[0] * 0.09 + 0.3, p[1] * 0.09)
         grain = noise(t.noise, p[0] * 0.7, p[1] * 0.7)
-        crack = wp.clamp(1.0 - wp.abs(noise(t.noise, p[0] * 0.021, p[1] * 0.021 + 0.5)) * 60.0, 0.0, 1.0) * fine * t.wear
+        crack = (
+            wp.clamp(1.0 - wp.abs(noise(t.noise, p[0] * 0.021, p[1] * 0.021 + 0.5)) * 60.0, 0.0, 1.0) * fine * t.wear
+        )
         patch = wp.clamp((wp.abs(noise(t.noise, p[0] * 0.007 + 0.2, p[1] * 0.007)) - 0.62) * 30.0, 0.0, 1.0) * t.wear
         out.albedo = base * (1.0 + 0.28 * wide + 0.16 * middle + 0.22 * grain * fine - 0.45 * crack - 0.3 * patch)
     elif kind == PAINT:
@@ -141,7 +148,9 @@ def surface(t: Textures, kind: int, base: wp.vec3, param: int, p: wp.vec3, n: wp
         middle = noise(t.noise, p[0] * 0.1, p[1] * 0.1)
         grain = noise(t.noise, p[0] * 0.9, p[1] * 0.9) * fine
         dry = wp.clamp(0.35 + 0.8 * wide, 0.0, 1.0)
-        out.albedo = wp.lerp(base, wp.vec3(1.7 * base[0], 1.15 * base[1], 1.3 * base[2]), dry) * (1.0 + 0.25 * middle + 0.4 * grain)
+        out.albedo = wp.lerp(base, wp.vec3(1.7 * base[0], 1.15 * base[1], 1.3 * base[2]), dry) * (
+            1.0 + 0.25 * middle + 0.4 * grain
+        )
     elif kind == FACADE:
         out = _facade(t, base, param, p, n, pixel)
     elif kind == ROOF:
@@ -155,7 +164,9 @@ def surface(t: Textures, kind: int, base: wp.vec3, param: int, p: wp.vec3, n: wp
         out.albedo = base * (1.0 + 0.3 * noise(t.noise, (p[0] + p[1]) * 0.3, p[2] * 0.1 + p[0] * 0.2))
     elif kind == FENCE:
         along = -n[1] * p[0] + n[0] * p[1]
-        out.albedo = base * (1.0 - 0.6 * _line(along / 0.14, 0.12, pixel / 0.14) + 0.2 * noise(t.noise, along * 0.3, p[2] * 0.3))
+        out.albedo = base * (
+            1.0 - 0.6 * _line(along / 0.14, 0.12, pixel / 0.14) + 0.2 * noise(t.noise, along * 0.3, p[2] * 0.3)
+        )
     return out
 
 

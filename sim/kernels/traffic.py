@@ -2,7 +2,7 @@
 
 Three kernels a tick, each of which reads what the one before has left and writes nothing that its own threads read of
 one another, so that results never depend on their order: `follow_lanes` (own row: where am I, where do I go next),
-`arrange` (one thread for each world: rights of way, one lane change), `steer_and_pedal` (own row: pedals). Car following
+`arrange` (one thread for each world: rights of way, one lane change), `steer_and_pedal` (own row: pedals). Following
 is the intelligent driver model (sim/kernels/idm.py), steering pure pursuit (Coulter 1992, CMU-RI-TR-92-01).
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,4 +334,5 @@ def read(source: Path | str, file: str) -> Document:
     for el in root.iter():  # OpenDRIVE 1.5+ may come with a namespace
         if isinstance(el.tag, str) and el.tag.startswith("{"):
             el.tag = el.tag.partition("}")[2]
-    return Reader(file).document(root)
+    encoding = root.getroottree().docinfo.encoding if isinstance(source, Path) else "utf-8"
+    return replace(Reader(file).document(root), text=data.decode(encoding or "utf-8", "replace"))

@@ -171,6 +171,7 @@ class Document:
     junctions: dict[str, Junction]
     controllers: dict[str, Controller]
     warnings: list[str] = field(default_factory=list)
+    text: str = ""  # what was read
 
 
 EMPTY_POLY: F64 = np.zeros((0, 5))
