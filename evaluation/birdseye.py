@@ -33,6 +33,7 @@ LIGHT_COLOUR: dict[int, Colour] = {
     int(LightState.YELLOW): (250, 204, 21), int(LightState.RED): (248, 72, 72),
 }  # fmt: skip
 
+CHANGE_M = 12.0  # half the length of a lane change, as it is drawn
 REGION_MARGIN_M = 75.0
 REGION_PX_MAX = 14e6
 DETAIL_PXPM = 8.0
@@ -56,11 +57,22 @@ def lane_edges(graph: LaneGraph, lane: int) -> tuple[F64, F64]:
 
 
 def route_points(graph: LaneGraph, route: Route) -> F64:
-    """(n, 2) centre lines of a route's lanes, from its start to its goal."""
-    parts = [graph.points(int(lane))[:, :2].astype(np.float64) for lane in route.lanes]
-    first, last = int(route.lanes[0]), int(route.lanes[-1])
-    parts[-1] = parts[-1][: int(route.goal_s_m / graph.lane_step_m[last]) + 1]
-    parts[0] = parts[0][min(int(route.start_s_m / graph.lane_step_m[first]), len(parts[0]) - 1) :]
+    """(n, 2) centre lines of a route's lanes, from its start to its goal; a lane change is drawn half way along."""
+    lanes = [int(lane) for lane in route.lanes]
+    parts = []
+    for i, lane in enumerate(lanes):
+        begin, end = 0.0, float(graph.lane_length_m[lane])
+        if i == 0:
+            begin = route.start_s_m
+        elif lane not in graph.successors(lanes[i - 1]):
+            begin = 0.5 * (begin + end) + CHANGE_M
+        if i == len(lanes) - 1:
+            end = route.goal_s_m
+        elif lanes[i + 1] not in graph.successors(lane):
+            end = 0.5 * end - CHANGE_M
+        step = float(graph.lane_step_m[lane])
+        rows = slice(int(begin / step), int(end / step) + 1)
+        parts.append(graph.points(lane)[rows, :2].astype(np.float64))
     return np.concatenate(parts)
 
 
@@ -226,7 +238,8 @@ class BirdsEye:
             corners = self._box(x, y, yaw, p.length_m, p.width_m)
             if exact:
                 self.pen.polygon(corners, fill=EGO)
-                nose = self._box(x + 0.16 * p.length_m * np.cos(yaw), y + 0.16 * p.length_m * np.sin(yaw), yaw, 0.7, 1.4)
+                ahead = 0.16 * p.length_m
+                nose = self._box(x + ahead * np.cos(yaw), y + ahead * np.sin(yaw), yaw, 0.7, 1.4)
                 self.pen.polygon(nose, fill=(40, 48, 58))
             else:
                 self.pen.polygon(corners, outline=(250, 120, 200), width=2 * ANTIALIAS)

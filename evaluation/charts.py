@@ -68,7 +68,8 @@ class _Axes:
         step = max(_nice_step(self.end_s, 10), 1.0)
         out = []
         for t in np.arange(0.0, self.end_s + 1e-6, step):
-            out.append(f'<text class="tick" x="{self.x(t):.1f}" y="{self.height - 6}" text-anchor="middle">{t:.0f} s</text>')
+            x, y = float(self.x(t)), self.height - 6
+            out.append(f'<text class="tick" x="{x:.1f}" y="{y}" text-anchor="middle">{t:.0f} s</text>')
         return "".join(out)
 
     def grid(self) -> str:
@@ -108,10 +109,10 @@ def line_chart(time_s: F64, lines: Sequence[Line], label: str, span: tuple[float
             pen_up = False
         out.append(f'<path class="{line.style}" d="{"".join(path)}"><title>{escape(line.name)}</title></path>')
     for mark in marks:
-        x = float(axes.x(mark.time_s))
+        at = float(axes.x(mark.time_s))
         out.append(
-            f'<g class="mark {mark.style}"><line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
-            f'<circle cx="{x:.1f}" cy="{TOP}" r="5"/><title>{escape(mark.text)}</title></g>'
+            f'<g class="mark {mark.style}"><line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
+            f'<circle cx="{at:.1f}" cy="{TOP}" r="5"/><title>{escape(mark.text)}</title></g>'
         )
     return "".join([*out, axes.cursor()])
 
@@ -136,7 +137,8 @@ def band_chart(time_s: F64, values: Sequence[str], texts: dict[str, str], label:
         x, wide = float(axes.x(a)), float(axes.x(b) - axes.x(a))
         text = texts[str(value)]
         out.append(
-            f'<rect class="band {value}" x="{x:.1f}" width="{wide:.1f}" y="{TOP - 4}" height="{height - TOP - BOTTOM + 6}">'
+            f'<rect class="band {value}" x="{x:.1f}" width="{wide:.1f}" y="{TOP - 4}" '
+            f'height="{height - TOP - BOTTOM + 6}">'
             f"<title>{escape(text)}, {a:.1f} to {b:.1f} s</title></rect>"
         )
         if wide > 7.2 * len(text) + 8:
@@ -167,7 +169,8 @@ def town_map(graph: LaneGraph, route: Route, driven_m: F64, places: Sequence[tup
     out.append(f'<polyline class="driven" points="{at(driven_m[:: max(len(driven_m) // 800, 1)])}"/>')
     for x, y, text, style in places:
         u, v = (x - low[0]) * k, (high[1] - y) * k
-        out.append(f'<circle class="place {style}" cx="{u:.1f}" cy="{v:.1f}" r="7"><title>{escape(text)}</title></circle>')
+        dot = f'<circle class="place {style}" cx="{u:.1f}" cy="{v:.1f}" r="7">'
+        out.append(f"{dot}<title>{escape(text)}</title></circle>")
     scale_m = 50.0 if size[0] < 500 else 100.0
     v = size[1] * k - 22
     out.append(f'<line class="scale" x1="24" x2="{24 + scale_m * k:.1f}" y1="{v:.0f}" y2="{v:.0f}"/>')

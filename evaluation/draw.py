@@ -35,7 +35,8 @@ BLUE, GREEN, AMBER, RED = (96, 165, 250), (74, 222, 128), (251, 191, 36), (248, 
 TINT = 0.38  # of the segmentation over the picture
 TINTED = (
     Semantic.ROAD, Semantic.ROAD_LINE, Semantic.SIDEWALK, Semantic.TRAFFIC_LIGHT, Semantic.TRAFFIC_SIGN, Semantic.POLE,
-    Semantic.PEDESTRIAN, Semantic.RIDER, Semantic.CAR, Semantic.TRUCK, Semantic.BUS, Semantic.MOTORCYCLE, Semantic.BICYCLE,
+    Semantic.PEDESTRIAN, Semantic.RIDER, Semantic.CAR, Semantic.TRUCK, Semantic.BUS, Semantic.MOTORCYCLE,
+    Semantic.BICYCLE,
 )  # fmt: skip
 LIGHT_REACH_M = 60.0
 LABELS_MAX = 8  # boxes with a text, nearest first
@@ -76,7 +77,7 @@ class Painter:
     """Paints the steps of one drive, in order; remembers the last seconds for the speed chart."""
 
     def __init__(self, graph: LaneGraph, route: Route, segmentation: bool = True) -> None:
-        """`segmentation`: lay the scene's classes over the cameras (an oracle's are not in every tick of a recording)."""
+        """`segmentation`: lay the scene's classes over the cameras (a recording has an oracle's in some ticks only)."""
         self.graph, self.segmentation, self.route_m = graph, segmentation, route.length_m
         self.bird = BirdsEye(graph, route, load_vehicle("sedan"), BIRD_PX)
         self.past: deque[tuple[float, float, float, float, bool]] = deque(maxlen=int(HISTORY_S / TICK_S))
@@ -112,7 +113,7 @@ class Painter:
         semantic = step.scene.semantic[k].cpu().numpy() if k < len(step.scene.semantic) else np.zeros((0, 0), np.uint8)
         if self.segmentation and semantic.size:
             rgb = tinted(rgb, semantic)
-        picture = Image.fromarray(rgb).resize(size_px, Image.Resampling.BICUBIC)
+        picture = Image.fromarray(rgb).resize(size_px, Image.Resampling.BILINEAR)
         pen = ImageDraw.Draw(picture)
         zoom = size_px[0] / image.rgb.shape[2]
         if k < len(step.scene.detections):
@@ -157,7 +158,7 @@ class Painter:
         self._speed(pen, step)
         self._state(pen, step)
         self._controls(pen, step)
-        self._chart(pen, (24, 178, 776, 256))
+        self._chart(pen, (24, 194, 776, 258))
         return panel
 
     def _speed(self, pen: ImageDraw.ImageDraw, step: Step) -> None:
@@ -165,7 +166,8 @@ class Painter:
         speed, limit = abs(step.truth.ego.speed_mps) * 3.6, float(reference.limit_mps[0]) * 3.6
         pen.text((118, 92), f"{speed:.0f}", fill=INK, font=font(68, bold=True), anchor="rs")
         pen.text((126, 92), "km/h", fill=DIM, font=font(16), anchor="ls")
-        pen.text((24, 122), f"target {float(reference.target_mps[0]) * 3.6:.0f} km/h", fill=GREEN, font=font(15), anchor="ls")
+        target = float(reference.target_mps[0]) * 3.6
+        pen.text((24, 122), f"target {target:.0f} km/h", fill=GREEN, font=font(15), anchor="ls")
         pen.ellipse((182, 24, 226, 68), fill=(245, 246, 248), outline=(214, 40, 40), width=6)
         pen.text((204, 46), f"{limit:.0f}", fill=(20, 22, 26), font=font(17, bold=True), anchor="mm")
         pen.text((24, 152), f"{step.frame.time_s:.1f} s", fill=DIM, font=font(15), anchor="ls")
@@ -175,12 +177,12 @@ class Painter:
         pen.text((262, 46), MANEUVER_TEXT[reference.maneuver], fill=INK, font=font(22, bold=True), anchor="ls")
         facts = []
         if np.isfinite(reference.leader_gap_m) and reference.leader_gap_m < 200.0:
-            facts.append(f"leader {reference.leader_gap_m:.0f} m ahead, {reference.leader_mps * 3.6:.0f} km/h")
+            facts.append(f"leader {reference.leader_gap_m:.0f} m, {reference.leader_mps * 3.6:.0f} km/h")
         if np.isfinite(reference.stop_s_m) and reference.stop_s_m < 200.0:
             facts.append(f"stop in {max(reference.stop_s_m, 0.0):.0f} m")
-        pen.text((262, 72), "   ".join(facts) or "road ahead free", fill=DIM, font=font(15), anchor="ls")
-        text, fill = (f"guard: {guard}", RED) if guard else ("guard idle", FAINT)
-        wide = min(font(14).getlength(text) + 24, 270)
+        pen.text((262, 72), "; ".join(facts) or "road ahead free", fill=DIM, font=font(14), anchor="ls")
+        text, fill = (f"guard: {guard}"[:34], RED) if guard else ("guard idle", FAINT)
+        wide = font(14).getlength(text) + 24
         pen.rounded_rectangle((262, 88, 262 + wide, 114), 13, fill=fill)
         pen.text((274, 101), text, fill=INK, font=font(14), anchor="lm")
         share = min(max(reference.route_s_m / max(self.route_m, 1.0), 0.0), 1.0)
@@ -192,7 +194,9 @@ class Painter:
         """Wheel angle, throttle and brake as given; a tick where the controller wanted another wheel angle."""
         control, pedals = step.command.control, step.command.pedals
         pen.text((560, 40), "steering", fill=DIM, font=font(14), anchor="ls")
-        pen.text((776, 40), f"{np.rad2deg(control.wheel_angle_rad):+.0f}°", fill=INK, font=font(14), anchor="rs")
+        angle = round(float(np.rad2deg(control.wheel_angle_rad)))
+        side = " left" if angle > 0 else " right" if angle < 0 else ""
+        pen.text((776, 40), f"{abs(angle)}°{side}", fill=INK, font=font(14), anchor="rs")
         self._bar(pen, 560, 776, 50, -control.wheel_angle_rad / 0.6, BLUE, -step.wanted.wheel_angle_rad / 0.6)
         for y, name, value, colour in ((84, "throttle", pedals[0], GREEN), (128, "brake", pedals[1], RED)):
             pen.text((560, y + 2), name, fill=DIM, font=font(14), anchor="ls")
@@ -203,8 +207,9 @@ class Painter:
                 pen.rounded_rectangle((560, y + 12, 560 + max(wide, 10), y + 22), 5, fill=colour)
 
     @staticmethod
-    def _bar(pen: ImageDraw.ImageDraw, left: int, right: int, top: int, value: float, colour: Colour, tick: float) -> None:
-        """A bar from the middle for -1..1."""
+    def _bar(pen: ImageDraw.ImageDraw, left: int, right: int, top: int, value: float, colour: Colour,
+             tick: float) -> None:  # fmt: skip
+        """A bar from the middle for -1..1, and a tick."""
         middle, half = 0.5 * (left + right), 0.5 * (right - left)
         pen.rounded_rectangle((left, top, right, top + 10), 5, fill=FAINT)
         end = middle + half * float(np.clip(value, -1.0, 1.0))
@@ -232,9 +237,9 @@ class Painter:
             if len(line) > 1:
                 pen.line(line, fill=colour, width=width, joint="curve")
         face = font(12)
-        for u, name, colour in ((left + 4, "speed", BLUE), (left + 52, "target", GREEN), (left + 102, "limit", DIM)):
-            pen.text((u, top + 2), name, fill=colour, font=face)
-        pen.text((right, bottom - 4), f"last {HISTORY_S:.0f} s", fill=DIM, font=face, anchor="rs")
+        for u, name, colour in ((left, "speed", BLUE), (left + 48, "target", GREEN), (left + 98, "limit", DIM)):
+            pen.text((u, top - 18), name, fill=colour, font=face)
+        pen.text((right, top - 18), f"last {HISTORY_S:.0f} s", fill=DIM, font=face, anchor="ra")
 
     @staticmethod
     def _legend(pen: ImageDraw.ImageDraw) -> None:
@@ -256,7 +261,7 @@ class Video:
     def __init__(self, path: Path, rate_hz: int, size_px: tuple[int, int] = SIZE_PX) -> None:
         self.path, self.part = path, path.with_name(path.name + ".part")
         self.container = av.open(str(self.part), "w", format="mp4", options={"movflags": "faststart"})
-        self.stream = self.container.add_stream("libx264", rate=rate_hz, options={"crf": "25", "preset": "veryfast"})
+        self.stream = self.container.add_stream("libx264", rate=rate_hz, options={"crf": "27", "preset": "superfast"})
         self.stream.width, self.stream.height, self.stream.pix_fmt = *size_px, "yuv420p"
         self.stream.thread_count = 1
         self.frames = 0
@@ -268,7 +273,9 @@ class Video:
         self.container.mux(self.stream.encode(av.VideoFrame.from_image(picture)))
         self.frames += 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         self.container.mux(self.stream.encode(None))
         self.container.close()
         if kind is None:

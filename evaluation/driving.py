@@ -99,8 +99,8 @@ class RoutePath:
         apart = np.hypot(self.xy_m[rows, 0] - x_m, self.xy_m[rows, 1] - y_m)
         if len(rows) and apart.min() < WINDOW_M:
             k = rows[np.argmin(apart)]
-            x, y, yaw = *self.xy_m[k], self.yaw_rad[k]
-            along = (x_m - x) * np.cos(yaw) + (y_m - y) * np.sin(yaw)
+            dx, dy, yaw = x_m - self.xy_m[k, 0], y_m - self.xy_m[k, 1], self.yaw_rad[k]
+            along = dx * np.cos(yaw) + dy * np.sin(yaw)
             self.at_m = float(self.s_m[k] + np.clip(along, -1.0, 1.0))
         return self.at_m
 

@@ -33,7 +33,8 @@ SEEN_M = 2.5  # a track so near to an actor is its track
 RECENT_S = 1.0
 
 EVENT_TEXT = {
-    EventKind.COLLISION_PEDESTRIAN: "Collision with a pedestrian", EventKind.COLLISION_VEHICLE: "Collision with a vehicle",
+    EventKind.COLLISION_PEDESTRIAN: "Collision with a pedestrian",
+    EventKind.COLLISION_VEHICLE: "Collision with a vehicle",
     EventKind.COLLISION_STATIC: "Collision with something static", EventKind.RED_LIGHT: "Red light run",
     EventKind.STOP_SIGN: "Stop sign run", EventKind.OUTSIDE_LANES: "Outside its lanes",
     EventKind.DEVIATED: "Left the route", EventKind.BLOCKED: "Blocked", EventKind.TIMED_OUT: "Out of time",
@@ -77,8 +78,9 @@ class Timeline:
     def add(self, step: Step) -> None:
         ego, reference = step.truth.ego, step.plan.reference
         gap = reference.leader_gap_m if reference.leader_gap_m < 100.0 else np.nan
+        target, limit = float(reference.target_mps[0]), float(reference.limit_mps[0])
         self.rows.append(
-            (step.frame.time_s, 3.6 * ego.speed_mps, 3.6 * float(reference.target_mps[0]), 3.6 * float(reference.limit_mps[0]),
+            (step.frame.time_s, 3.6 * ego.speed_mps, 3.6 * target, 3.6 * limit,
              np.rad2deg(step.command.control.wheel_angle_rad), np.rad2deg(step.wanted.wheel_angle_rad), gap,
              ego.pose.x_m, ego.pose.y_m)
         )  # fmt: skip
@@ -128,7 +130,8 @@ class Watcher:
             return "The route's end, within 10 m."
         parts = [f"At {abs(ego.speed_mps) * 3.6:.0f} km/h, {doing}."]
         if event.kind.startswith("collision"):
-            parts.append(f"Hit {event.other} at {event.value:.1f} m/s, {'at fault' if event.at_fault else 'not at fault'}.")
+            fault = "at fault" if event.at_fault else "not at fault"
+            parts.append(f"Hit {event.other} at {event.value:.1f} m/s, {fault}.")
             parts.append(self._seen(event, step))
         if event.kind is EventKind.RED_LIGHT:
             state = step.scene.signal_state[int(event.other.split()[-1])]
@@ -145,11 +148,13 @@ class Watcher:
     @staticmethod
     def _seen(event: Event, step: Step) -> str:
         number = event.other.split()[-1] if event.other else ""
-        rows = np.flatnonzero(step.truth.actors.id == int(number)) if number.isdigit() else ()
-        if not len(rows):
+        if not number.isdigit():
             return ""
-        apart = step.scene.tracks.xyz_m[:, :2] - step.truth.actors.xyz_m[rows[0], :2]
-        near = np.hypot(apart[:, 0], apart[:, 1]).min(initial=np.inf)
+        actors, tracks = step.truth.actors, step.scene.tracks
+        one = actors.xyz_m[actors.id == int(number)][:1]  # (1, 3), or none
+        if not len(one):
+            return ""
+        near = np.hypot(tracks.xyz_m[:, 0] - one[0, 0], tracks.xyz_m[:, 1] - one[0, 1]).min(initial=np.inf)
         return "Perception had a track of it." if near < SEEN_M else "Perception had no track of it."
 
 
@@ -160,7 +165,8 @@ def turns_of(graph: LaneGraph, route: Route) -> list[tuple[float, str]]:
     for lane in (int(k) for k in route.lanes):
         last = first + int(graph.lane_count[lane]) - 1
         if graph.lane_turn[lane] != 0:
-            out.append((0.5 * float(path.s_m[first] + path.s_m[last]), "left" if graph.lane_turn[lane] > 0 else "right"))
+            side = "left" if graph.lane_turn[lane] > 0 else "right"
+            out.append((0.5 * float(path.s_m[first] + path.s_m[last]), side))
         first = last + 1
     return [turn for turn in out if turn[0] > 0.0]
 
@@ -175,7 +181,7 @@ def _jpeg(picture: Image.Image) -> str:
     return data_uri(out.getvalue(), "image/jpeg")
 
 
-def _moment_picture(painter: Painter, page: Image.Image) -> str:
+def _moment_picture(page: Image.Image) -> str:
     """Wide camera and bird's-eye view side by side, cut from a painted page."""
     joined = Image.new("RGB", (1280, 450))
     joined.paste(page.crop((0, 0, 800, 450)), (0, 0))
@@ -200,7 +206,7 @@ def _watch(recording: Recording, graph: LaneGraph, route: Route, film: Path) -> 
             pose = step.truth.ego.pose
             for kind, title, text in found:
                 left[kind] -= 1
-                picture = _moment_picture(painter, page) if page else ""
+                picture = _moment_picture(page) if page else ""
                 moments.append(Moment(kind, step.frame.time_s, title, text, pose.x_m, pose.y_m, picture))
     return timeline, moments
 
@@ -223,7 +229,9 @@ def _charts(timeline: Timeline, moments: list[Moment]) -> dict[str, str]:
             time_s, [Line("wanted", wanted, "target"), Line("given", angle, "speed")], "front wheel angle in degrees",
             (-steep, steep), (), guarded, 150,
         ),
-        "gap": line_chart(time_s, [Line("gap", gap, "speed")], "distance to the leader in m", (0.0, 60.0), (), guarded, 150),
+        "gap": line_chart(
+            time_s, [Line("gap", gap, "speed")], "distance to the leader in m", (0.0, 60.0), (), guarded, 150
+        ),
     }  # fmt: skip
 
 
@@ -243,11 +251,13 @@ def write_report(recording_path: Path | str, result: dict[str, Any], out_dir: Pa
     timeline, moments = _watch(recording, graph, route, film)
     driven = np.array([row[7:9] for row in timeline.rows], np.float64)
     places = [(m.x_m, m.y_m, f"{m.time_s:.1f} s: {m.title}", m.kind) for m in moments]
-    environment = Environment(loader=PackageLoader("evaluation", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    loader = PackageLoader("evaluation", ".")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template("report.html.j2").render(
         result=result, scenario=scenario, meta=recording.meta, headline=_headline(result), moments=moments,
         charts=_charts(timeline, moments), town=town_map(graph, route, driven, places),
-        guard_reasons=_guard_reasons(timeline.guard), exposure_text=EXPOSURE_TEXT, maneuver_text=MANEUVER_TEXT,
+        guard_reasons=_guard_reasons(timeline.guard), exposure_text=EXPOSURE_TEXT, maneuvers=set(timeline.maneuvers),
+        maneuver_text={str(key): text for key, text in MANEUVER_TEXT.items()},
         event_text={str(key): text for key, text in EVENT_TEXT.items()}, video=data_uri(film.read_bytes(), "video/mp4"),
     )  # fmt: skip
     target = out / "report.html"

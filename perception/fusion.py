@@ -7,6 +7,7 @@ saw count when they stand on a lane; boxes without a cluster are placed at the d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,10 +30,11 @@ USUAL_SIZE_M = np.array(
 )
 CENTRE_SIGMA_M = np.array([0.5, 0.35, 0.6, 0.25, 0.12, 0.25])
 SHARE_MIN = 0.5  # of a cluster's points inside a camera box
+OFF_MAX = 1.2  # between a cluster's distance and the regressed one, in units of 1.5 m + 20 %
 SCORE_MIN = 0.3  # of a camera box
 RANGE_SIGMA = 0.08  # of the regressed distance, relative
 BEARING_PX = 1.5
-BEYOND_LANE_M = {"vehicle": 0.6, "small": -0.3}  # how far past the lane's edge a cluster may stand that no camera saw
+BEYOND_LANE_M = {"vehicle": 0.0, "small": -0.3}  # how far past the lane's edge a cluster may stand that no camera saw
 VEHICLE_EXTENT_M = (1.2, 13.0)
 SMALL_EXTENT_M = 0.9
 RADAR_ROOM_M = 0.8  # a return belongs to an object whose box, larger by this, holds it
@@ -76,28 +78,28 @@ class Fusion:
             self._from_clusters(clusters, kind, score, heading, ego),
             _from_cameras(cameras, detections, used, time_s),
         ]
-        joined = _Found(**{name: np.concatenate([getattr(f, name) for f in found]) for name in _Found.__annotations__})
+        joined = _Found(*[np.concatenate(pair) for pair in zip(*(vars(f).values() for f in found), strict=True)])
         return _to_world(joined, doppler(joined, radar, ego, self._radar), ego)
 
     def _from_clusters(
         self, clusters: Clusters, kind: NDArray[np.int64], score: F64, heading: F64, ego: Ego
     ) -> _Found:
         """Clusters that a camera named, or that stand on a lane with the extent of a road user."""
-        middle = _middle(clusters.yaw_rad, clusters.bounds_m)
-        lane_yaw, beyond = self._lane(middle, ego)
         b = clusters.bounds_m
         extent = np.maximum(b[:, 1] - b[:, 0], b[:, 3] - b[:, 2])
-        vehicle = (extent > VEHICLE_EXTENT_M[0]) & (extent < VEHICLE_EXTENT_M[1]) & (beyond < BEYOND_LANE_M["vehicle"])
-        vehicle &= clusters.top_m > 0.7
-        small = (extent <= SMALL_EXTENT_M) & (beyond < BEYOND_LANE_M["small"]) & (clusters.top_m > 0.7)
-        named = kind > 0
-        long = np.where(extent > 5.5, Kind.TRUCK, Kind.CAR)
-        guess = np.where(vehicle, long, np.where(small, Kind.PEDESTRIAN, Kind.NONE))
-        rows = np.flatnonzero((clusters.fresh > 0.35) & (named | (guess > 0)))
+        named, high = kind > 0, clusters.top_m > 0.7
+        vehicle = (extent > VEHICLE_EXTENT_M[0]) & (extent < VEHICLE_EXTENT_M[1]) & high
+        small = (extent <= SMALL_EXTENT_M) & high
+        rows = np.flatnonzero((clusters.fresh > 0.35) & (named | vehicle | small))
+        lane_yaw, beyond = self._lane(_middle(clusters.yaw_rad[rows], b[rows]), ego)
+        vehicle, small = vehicle[rows], small[rows]
+        on_lane = (vehicle & (beyond < BEYOND_LANE_M["vehicle"])) | (small & (beyond < BEYOND_LANE_M["small"]))
+        keep = np.flatnonzero(named[rows] | on_lane)
+        rows, lane_yaw = rows[keep], lane_yaw[keep]
+        guess = np.where(small[keep], Kind.PEDESTRIAN, np.where(extent[rows] > 5.5, Kind.TRUCK, Kind.CAR))
         seen = named[rows]
-        kind, guess = kind[rows], guess[rows]
-        kind = np.where(seen, kind, guess)
-        yaw, sigma = _headings(clusters, rows, kind, heading[rows], lane_yaw[rows])
+        kind = np.where(seen, kind[rows], guess)
+        yaw, sigma = _headings(clusters, rows, kind, heading[rows], lane_yaw)
         taken = _take(clusters, rows)
         centre, size, slack = complete(bounds_along(*taken, yaw) if len(rows) else np.zeros((0, 4)), kind)
         xy = _turned(centre, yaw)
@@ -138,7 +140,7 @@ def see_clusters(
         share, depth = _shares(clusters, image, seen.box_px)
         off = np.abs(depth[:, None] - seen.distance_m) / (1.5 + 0.2 * seen.distance_m)
         value = share - 0.3 * off + 0.1 * np.minimum(clusters.count / 50.0, 1.0)[:, None]
-        cost = np.where((share > SHARE_MIN) & (off < 2.5) & (seen.score > SCORE_MIN), -value, 10.0)
+        cost = np.where((share > SHARE_MIN) & (off < OFF_MAX) & (seen.score > SCORE_MIN), -value, 10.0)
         for i, j in zip(*linear_sum_assignment(cost), strict=True):
             if cost[i, j] < 10.0:
                 spent[j] = True
@@ -150,15 +152,14 @@ def see_clusters(
 def _shares(clusters: Clusters, image: CameraImage, box_px: NDArray[np.float32]) -> tuple[F64, F64]:
     """(K, D) share of each cluster's points inside each box, and (K,) depth of its nearest point in m."""
     camera_from_ego = inverse(image.ego_from_camera).astype(np.float32)
-    xyz = clusters.xyz_m @ camera_from_ego[:3, :3].T + camera_from_ego[:3, 3]
-    depth = np.maximum(xyz[:, 2], 0.1)
-    m = image.intrinsics
-    u, v = m[0, 0] * xyz[:, 0] / depth + m[0, 2], m[1, 1] * xyz[:, 1] / depth + m[1, 2]
-    u, v, ahead = u[:, None], v[:, None], xyz[:, 2:] > 0.5
-    left, top, right, bottom = (box_px[:, i] + (-1.0 if i < 2 else 1.0) for i in range(4))
-    inside = ahead & (u > left) & (u < right) & (v > top) & (v < bottom)
-    share = np.add.reduceat(inside.astype(np.float64), clusters.start) / clusters.count[:, None]
-    return share, np.minimum.reduceat(xyz[:, 2], clusters.start).astype(np.float64)
+    x, y, z = camera_from_ego[:3, :3] @ clusters.xyz_m.T + camera_from_ego[:3, 3:]
+    m, depth = image.intrinsics.astype(np.float32), np.maximum(z, np.float32(0.1))
+    u, v = m[0, 0] * x / depth + m[0, 2], m[1, 1] * y / depth + m[1, 2]
+    u[z < 0.5] = np.inf
+    left, top, right, bottom = (box_px[:, i, None] + np.float32(-1.0 if i < 2 else 1.0) for i in range(4))
+    inside = (u > left) & (u < right) & (v > top) & (v < bottom)  # (D, P)
+    share = np.add.reduceat(inside, clusters.start, axis=1, dtype=np.float32).T / clusters.count[:, None]
+    return share, np.minimum.reduceat(z, clusters.start).astype(np.float64)
 
 
 def _headings(
@@ -198,24 +199,24 @@ def _from_cameras(
     """Boxes that no cluster explains, at their regressed distance; the same object in two cameras counts once."""
     rows = []
     for image, seen, spent in zip(cameras, detections, used, strict=True):
-        m = image.intrinsics
-        for j in np.flatnonzero(seen.score > SCORE_MIN):
-            depth = float(seen.distance_m[j])
-            u, v = 0.5 * (seen.box_px[j, 0] + seen.box_px[j, 2]), 0.5 * (seen.box_px[j, 1] + seen.box_px[j, 3])
-            ray = np.array([(u - m[0, 2]) / m[0, 0], (v - m[1, 2]) / m[1, 1], 1.0])
-            point = image.ego_from_camera[:3, :3] @ (ray * depth) + image.ego_from_camera[:3, 3]
-            row = (point[0], point[1], depth, m[0, 0], seen.kind[j], seen.score[j], seen.yaw_rad[j], spent[j])
-            rows.append(row)
-    table = np.array(rows, dtype=np.float64).reshape(-1, 8)
-    table = table[np.argsort(-table[:, 3] - 1e6 * table[:, 7], kind="stable")]  # explained first, then the finer camera
-    keep: list[int] = []
-    for i in range(len(table)):
-        near = [np.hypot(*(table[i, :2] - table[j, :2])) < 1.0 + 0.12 * table[i, 2] for j in keep]
-        same = [abs(_bearing(table[i]) - _bearing(table[j])) < 0.02 + 0.5 / table[i, 2] for j in keep]
-        if not any(a and b for a, b in zip(near, same, strict=True)):
-            keep.append(i)
-    table = table[keep]
-    table = table[table[:, 7] == 0.0]
+        (fx, _, cx), (_, fy, cy), _ = image.intrinsics.tolist()
+        (ax, bx, zx, x0), (ay, by, zy, y0) = image.ego_from_camera[:2].tolist()
+        score, yaw = seen.score.tolist(), seen.yaw_rad.tolist()
+        boxes = zip(seen.box_px.tolist(), seen.kind.tolist(), score, yaw, seen.distance_m.tolist(), spent.tolist(), strict=True)
+        for (left, top, right, bottom), kind_, score_, yaw_, depth_, spent_ in boxes:
+            if score_ > SCORE_MIN:
+                a, b = (0.5 * (left + right) - cx) / fx * depth_, (0.5 * (top + bottom) - cy) / fy * depth_
+                x, y = ax * a + bx * b + zx * depth_ + x0, ay * a + by * b + zy * depth_ + y0
+                rows.append((x, y, depth_, fx, kind_, score_, yaw_, spent_, math.atan2(y, x)))
+    rows.sort(key=lambda row: (not row[7], -row[3]))  # explained first, then the finer camera
+    keep: list[tuple[Any, ...]] = []
+    for row in rows:
+        x, y, depth_, bearing = row[0], row[1], row[2], row[8]
+        if not any(
+            math.hypot(x - k[0], y - k[1]) < 1.0 + 0.12 * depth_ and abs(bearing - k[8]) < 0.02 + 0.5 / depth_ for k in keep
+        ):
+            keep.append(row)
+    table = np.array([row[:7] for row in keep if not row[7]], dtype=np.float64).reshape(-1, 7)
     xy, depth, kind = table[:, :2], table[:, 2], table[:, 4].astype(np.int64)
     away = xy / np.maximum(np.hypot(xy[:, 0], xy[:, 1]), 1e-6)[:, None]
     across = (BEARING_PX * depth / np.maximum(table[:, 3], 1.0) + 0.15) ** 2
@@ -225,10 +226,6 @@ def _from_cameras(
         np.full(len(table), time_s), kind, 0.9 * table[:, 5], 0.8 * table[:, 5], xy, covariance, table[:, 6],
         np.where(kind == Kind.PEDESTRIAN, 0.8, 0.35), USUAL_SIZE_M[kind],
     )  # fmt: skip
-
-
-def _bearing(row: F64) -> float:
-    return float(np.arctan2(row[1], row[0]))
 
 
 def doppler(found: _Found, radar: RadarSamples, ego: Ego, radar_xy_m: F64) -> F64:
@@ -254,10 +251,10 @@ def _to_world(found: _Found, radial: F64, ego: Ego) -> Observations:
     yaw = ego.pose.yaw_rad
     c, s = np.cos(yaw), np.sin(yaw)
     rotation = np.array([[c, -s], [s, c]])
-    xy = found.xy_m @ rotation.T + np.array([ego.pose.x_m, ego.pose.y_m])
-    # the road's slope carries on; where the ego itself may be wrong, so is everything it sees
-    z = ego.pose.z_m + found.xy_m[:, 0] * np.tan(ego.pose.pitch_rad)
     arm = found.xy_m @ rotation.T
+    xy = arm + np.array([ego.pose.x_m, ego.pose.y_m])
+    # the road's slope carries on; where the ego itself may be wrong, so is everything it sees
+    z = ego.pose.z_m + found.xy_m[:, 0] * math.tan(ego.pose.pitch_rad)
     lever = np.stack([-arm[:, 1], arm[:, 0]], axis=-1)
     covariance = rotation @ found.covariance @ rotation.T
     covariance = covariance + ego.covariance[2, 2] * lever[:, :, None] * lever[:, None, :]

@@ -6,18 +6,20 @@ Ground: walking outward along every column from under the car, a return is groun
 ground than a kerb or the slope of a road allows (after Himmelsbach et al. 2010, "Fast segmentation of 3D point clouds
 for ground vehicles"). Kerbs and markings: along a ring the height steps by a kerb, or the intensity has a narrow peak.
 Obstacles: connected cells of an azimuth-range grid; boxes by the closeness criterion of Zhang, Xu, Dong & Dolan 2017,
-"Efficient L-shape fitting for vehicle detection using laser scanners".
+"Efficient L-shape fitting for vehicle detection using laser scanners". The loops are kernels: perception/sweep.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import warp as wp
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from perception import sweep as kernels
 from perception.mapmatch import EdgePoints
 from stack.frames import F64, transform
 from stack.messages import LIDAR_STEP_M, LidarSweep
@@ -25,19 +27,7 @@ from stack.messages import LIDAR_STEP_M, LidarSweep
 F32 = NDArray[np.float32]
 BOOL = NDArray[np.bool_]
 
-EGO_BOX_M = (-1.3, 4.3, -1.2, 1.2)  # returns from the own body: x from, to, y from, to
-KERB_M = (0.07, 0.25)  # a step along a ring
-FLAT_M = 0.03  # on either side of the step
-EDGE_RANGE_M = 25.0
-MARKING_CONTRAST = 25.0  # intensity above the road three columns to either side
-OBSTACLE_M = (0.3, 2.5)  # height above ground
-OBSTACLE_RANGE_M = 60.0
-CELL_RAD = np.deg2rad(1.5)  # two columns: one dropped return does not split an object
-CELL_M, CELL_GROWTH = 0.35, 0.02  # depth of a cell: 0.35 m + 2 % of the range
-CLUSTER_POINTS = 3
-CLUSTER_EXTENT_M = 16.0  # anything longer is a wall
-FIT_ANGLES_RAD = np.deg2rad(np.arange(0.0, 90.0, 3.0))
-FIT_POINTS = 32  # of a cluster, evenly chosen: the angle needs no more
+FIT_ANGLES_RAD = np.linspace(0.0, 0.5 * np.pi, kernels.FIT_ANGLES, endpoint=False)
 
 
 @dataclass(frozen=True)
@@ -45,10 +35,11 @@ class Scan:
     """One tick's columns in the ego frame; (R, C), top ring first."""
 
     xyz_m: F32  # (R, C, 3)
-    hit: BOOL
     height_m: F32  # above the last ground in the same column
     ground: BOOL
-    intensity: F32
+    obstacle: BOOL
+    kerb_xy_m: F32  # (N, 2) where a ring steps up or down by a kerb
+    marking_xy_m: F32  # (M, 2) where it crosses a bright narrow line
 
 
 @dataclass(frozen=True)
@@ -68,62 +59,64 @@ class Clusters:
         return len(self.start)
 
 
+class _Rig:
+    """The arrays of one shape of sweep, and the two launches over them."""
+
+    def __init__(self, rings: int, columns: int) -> None:
+        both = (rings, columns)
+        host = {
+            "range_steps": np.zeros(both, np.uint16), "bright": np.zeros(both, np.uint8),
+            "height": np.zeros(both, np.float32), "ground": np.zeros(both, np.uint8),
+            "obstacle": np.zeros(both, np.uint8), "edge": np.zeros(both, np.uint8),
+        }  # fmt: skip
+        arrays = {name: wp.array(value, device="cpu", copy=False) for name, value in host.items()}
+        for name, shape, dtype in (
+            ("ring", rings, wp.vec2), ("column", columns, wp.vec2), ("pose", 1, wp.mat44),
+            ("xyz", both, wp.vec3), ("kerb", both, wp.vec2),
+        ):  # fmt: skip
+            arrays[name] = wp.zeros(shape, dtype=dtype, device="cpu")
+        self._arrays = kernels.filled(kernels.SweepArrays, arrays)
+        self.host = {name: array.numpy() for name, array in arrays.items()}
+        self._launches = [
+            wp.launch(kernel, dim=dim, inputs=[self._arrays], device="cpu", record_cmd=True)
+            for kernel, dim in ((kernels.walk_columns, columns), (kernels.find_edges, both))
+        ]
+
+    def __call__(self, sweep: LidarSweep) -> Scan:
+        host = self.host
+        host["range_steps"][:], host["bright"][:], host["pose"][0] = sweep.range_steps, sweep.intensity, sweep.ego_from_lidar
+        for name, angle, unit in (("ring", sweep.elevation_rad, LIDAR_STEP_M), ("column", sweep.azimuth_rad, 1.0)):
+            host[name][:, 0], host[name][:, 1] = unit * np.cos(angle), unit * np.sin(angle)
+        for launch in self._launches:
+            launch.launch()
+        edge = host["edge"].reshape(-1)
+        kerb = host["kerb"].reshape(-1, 2)[np.flatnonzero(edge & 1)]
+        marking = host["xyz"].reshape(-1, 3)[np.flatnonzero(edge & 2), :2]
+        ground, obstacle = host["ground"].astype(bool), host["obstacle"].astype(bool)
+        return Scan(host["xyz"].copy(), host["height"].copy(), ground, obstacle, kerb, marking)
+
+
+_rig = lru_cache(maxsize=4)(_Rig)
+
+
 def scan(sweep: LidarSweep) -> Scan:
-    """The sweep as points, with the ground found."""
-    distance = sweep.range_steps.astype(np.float32) * np.float32(LIDAR_STEP_M)
-    ce, se = np.cos(sweep.elevation_rad)[:, None], np.sin(sweep.elevation_rad)[:, None]
-    rotation = sweep.ego_from_lidar.astype(np.float32)
-    flat = distance * ce
-    local = np.stack([flat * np.cos(sweep.azimuth_rad), flat * np.sin(sweep.azimuth_rad), distance * se], axis=-1)
-    xyz = local @ rotation[:3, :3].T + rotation[:3, 3]
-    x0, x1, y0, y1 = EGO_BOX_M
-    own = (xyz[..., 0] > x0) & (xyz[..., 0] < x1) & (xyz[..., 1] > y0) & (xyz[..., 1] < y1)
-    hit = (sweep.range_steps > 0) & ~own
-    height, ground = _ground(xyz, hit)
-    return Scan(xyz, hit, height, ground, sweep.intensity.astype(np.float32))
+    """The sweep as points, with ground, obstacles and edges found."""
+    if sweep.range_steps.size == 0:
+        flat = np.zeros(sweep.range_steps.shape, np.float32)
+        none = np.zeros((0, 2), np.float32)
+        return Scan(np.zeros((*flat.shape, 3), np.float32), flat, flat > 0.0, flat > 0.0, none, none)
+    return _rig(*sweep.range_steps.shape)(sweep)
+
+
+def edges(seen: Scan) -> EdgePoints:
+    """Kerbs and lane markings of a scan, for the localizer."""
+    return EdgePoints(seen.kerb_xy_m.astype(np.float64), seen.marking_xy_m.astype(np.float64))
 
 
 def moved(xyz_m: F32, age_s: float, speed_mps: float, yaw_rate_radps: float) -> F32:
     """Points (P, 3) of the ego frame of `age_s` seconds ago in the ego frame of now."""
     now_from_then = transform(-speed_mps * age_s, 0.0, 0.0, -yaw_rate_radps * age_s).astype(np.float32)
     return xyz_m @ now_from_then[:3, :3].T + now_from_then[:3, 3]
-
-
-def _ground(xyz: F32, hit: BOOL) -> tuple[F32, BOOL]:
-    """Height above the last ground inside each return, and which returns are ground; (R, C) each."""
-    rings, columns = hit.shape
-    z, r = xyz[..., 2], np.hypot(xyz[..., 0], xyz[..., 1])
-    height, ground = np.zeros((rings, columns), np.float32), np.zeros((rings, columns), bool)
-    last_z, last_r = np.zeros(columns, np.float32), np.zeros(columns, np.float32)
-    for ring in range(rings - 1, -1, -1):
-        rise, run = np.subtract(z[ring], last_z, out=height[ring]), r[ring] - last_r
-        flat = hit[ring] & (np.abs(rise) < np.minimum(0.5 * run + 0.03, 0.03 * run + 0.18))
-        ground[ring] = flat
-        np.copyto(last_z, z[ring], where=flat)
-        np.copyto(last_r, r[ring], where=flat)
-    return height, ground
-
-
-def edges(seen: Scan) -> EdgePoints:
-    """Kerbs and lane markings: points where a ring steps up or down by a kerb, or crosses a bright narrow line."""
-    none = np.zeros((0, 2))
-    if seen.hit.shape[1] < 9:
-        return EdgePoints(none, none)
-    xy, z = seen.xyz_m[..., :2], seen.xyz_m[..., 2]
-    near = seen.ground & ((xy**2).sum(-1) < EDGE_RANGE_M**2)
-    # columns a b . . . c d: flat from a to b, a step from b to c, flat from c to d
-    rise = np.abs(np.diff(z, axis=1))
-    flat = near[:, 1:] & near[:, :-1] & (rise < FLAT_M)  # from a column to the next
-    step = np.abs(z[:, 5:-1] - z[:, 1:-5])
-    ring, column = np.nonzero((step > KERB_M[0]) & (step < KERB_M[1]) & flat[:, :-5] & flat[:, 5:])
-    # a beam that meets the kerb's face meets the edge itself: the steepest pair of columns holds it
-    column = column + 1 + rise[ring[:, None], column[:, None] + np.arange(1, 5)].argmax(axis=1)
-    kerb_xy = 0.5 * (xy[ring, column] + xy[ring, column + 1])
-    i = seen.intensity
-    peak = np.minimum(i[:, 3:-3] - i[:, :-6], i[:, 3:-3] - i[:, 6:]) > MARKING_CONTRAST
-    level = (np.abs(z[:, 3:-3] - z[:, :-6]) < FLAT_M) & (np.abs(z[:, 3:-3] - z[:, 6:]) < FLAT_M)
-    marking = peak & level & near[:, 3:-3] & near[:, :-6] & near[:, 6:]
-    return EdgePoints(kerb_xy.astype(np.float64), xy[:, 3:-3][marking].astype(np.float64))
 
 
 class Turn:
@@ -136,10 +129,8 @@ class Turn:
 
     def __call__(self, seen: Scan, time_s: float, speed_mps: float, yaw_rate_radps: float) -> Clusters:
         """Obstacles of this and the last tick in the ego frame of `time_s`."""
-        low, high = OBSTACLE_M
-        near = (seen.xyz_m[..., :2] ** 2).sum(-1) < OBSTACLE_RANGE_M**2
-        chosen = seen.hit & ~seen.ground & (seen.height_m > low) & (seen.height_m < high) & near
-        xyz, height = seen.xyz_m[chosen], seen.height_m[chosen]
+        chosen = np.flatnonzero(seen.obstacle)
+        xyz, height = seen.xyz_m.reshape(-1, 3)[chosen], seen.height_m.reshape(-1)[chosen]
         old = moved(self._xyz, time_s - self._time_s, speed_mps, yaw_rate_radps)
         fresh = np.arange(len(xyz) + len(old)) < len(xyz)
         stamp = np.where(fresh, time_s, self._time_s)
@@ -148,73 +139,58 @@ class Turn:
         return out
 
 
+@lru_cache(maxsize=8)
+def _grouping(capacity: int) -> tuple[Any, dict[str, NDArray[Any]]]:
+    """The arrays of the clustering kernels for so many points, and host views of them."""
+    arrays = {"grid": wp.zeros(kernels.SECTORS * kernels.DEPTHS, dtype=wp.int32, device="cpu")}
+    for name, dtype in (("xyz", wp.vec3), ("low", wp.vec2), ("high", wp.vec2), ("bounds", wp.vec4)):
+        arrays[name] = wp.zeros(capacity, dtype=dtype, device="cpu")
+    for name in ("parent", "size", "place", "order", "start", "count", "angle"):
+        arrays[name] = wp.zeros(capacity, dtype=wp.int32, device="cpu")
+    turn = np.stack([np.cos(FIT_ANGLES_RAD), np.sin(FIT_ANGLES_RAD)], axis=-1).astype(np.float32)
+    arrays["turn"] = wp.array(turn, dtype=wp.vec2, device="cpu")
+    arrays["number"] = wp.zeros(1, dtype=wp.int32, device="cpu")
+    return kernels.filled(kernels.ClusterArrays, arrays), {name: array.numpy() for name, array in arrays.items()}
+
+
+def _capacity(points: int) -> int:
+    return max(4096, 1 << points.bit_length())
+
+
 def cluster(xyz_m: F32, height_m: F32, time_s: F64, fresh: BOOL) -> Clusters:
-    """Connected groups of at least CLUSTER_POINTS points and no longer than CLUSTER_EXTENT_M, with their boxes."""
-    label = _connected(xyz_m)
-    order = np.argsort(label, kind="stable")
-    size = np.bincount(label)
-    good = size >= CLUSTER_POINTS
-    if len(order):
-        first, xy = np.cumsum(size) - size, xyz_m[order, :2]
-        extent = np.maximum.reduceat(xy, first) - np.minimum.reduceat(xy, first)
-        good &= np.hypot(extent[:, 0], extent[:, 1]) < CLUSTER_EXTENT_M
-    order = order[good[label[order]]]
-    count = size[good].astype(np.int64)
-    start = np.cumsum(count) - count
-    points = xyz_m[order]
-    if len(start) == 0:
+    """Connected groups of at least 3 points and no longer than 16 m, with their boxes."""
+    arrays, host = _grouping(_capacity(len(xyz_m)))
+    host["xyz"][: len(xyz_m)] = xyz_m
+    wp.launch(kernels.connect, dim=1, inputs=[arrays, len(xyz_m)], device="cpu")
+    k = int(host["number"][0])
+    start, count = host["start"][:k].astype(np.int64), host["count"][:k].astype(np.int64)
+    if k == 0:
         empty = np.zeros(0)
-        return Clusters(points, start, count, empty, empty, empty, empty, np.zeros((0, 4)))
-    yaw, bounds = fit_boxes(points[:, :2], start, count)
+        return Clusters(np.zeros((0, 3), np.float32), start, count, empty, empty, empty, empty, np.zeros((0, 4)))
+    wp.launch(kernels.fit, dim=k, inputs=[arrays], device="cpu")
+    order = host["order"][: int(count.sum())]
     return Clusters(
-        points, start, count, np.add.reduceat(time_s[order], start) / count,
+        xyz_m[order], start, count, np.add.reduceat(time_s[order], start) / count,
         np.add.reduceat(fresh[order].astype(np.float64), start) / count,
-        np.maximum.reduceat(height_m[order], start).astype(np.float64), yaw, bounds,
+        np.maximum.reduceat(height_m[order], start).astype(np.float64), FIT_ANGLES_RAD[host["angle"][:k]],
+        host["bounds"][:k].astype(np.float64),
     )  # fmt: skip
 
 
-def _connected(xyz_m: F32) -> NDArray[np.int32]:
-    """(P,) label of the group of touching grid cells that each point lies in."""
-    if len(xyz_m) == 0:
-        return np.zeros(0, np.int32)
-    sectors = int(np.ceil(2.0 * np.pi / CELL_RAD))
-    sector = ((np.arctan2(xyz_m[:, 1], xyz_m[:, 0]) + np.pi) / CELL_RAD).astype(np.int64) % sectors
-    depth = (np.log1p(np.hypot(xyz_m[:, 0], xyz_m[:, 1]) * (CELL_GROWTH / CELL_M)) / CELL_GROWTH).astype(np.int64)
-    rows = 1024
-    cell, inverse = np.unique(sector * rows + depth + 1, return_inverse=True)
-    pairs = []
-    for d_sector, d_depth in ((0, 1), (1, -1), (1, 0), (1, 1)):
-        other = (cell // rows + d_sector) % sectors * rows + cell % rows + d_depth
-        at = np.minimum(np.searchsorted(cell, other), len(cell) - 1)
-        found = np.flatnonzero(cell[at] == other)
-        pairs.append(np.stack([found, at[found]]))
-    i, j = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(len(i), np.int8), (i, j)), shape=(len(cell), len(cell)))
-    _, label = connected_components(graph, directed=False)
-    return label[inverse.reshape(-1)]
-
-
 def fit_boxes(xy_m: F32, start: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[F64, F64]:
-    """L-shape fits: yaw (K,) in [0, pi/2), and bounds (K, 4) in axes turned by it.
-
-    The angle is the one at which the points lie closest to the sides of their bounding box: most sum 1 / max(d, d0).
-    """
-    cos, sin = np.cos(FIT_ANGLES_RAD).astype(np.float32), np.sin(FIT_ANGLES_RAD).astype(np.float32)
-    # FIT_POINTS rows for every cluster; small ones repeat theirs, which leaves the best angle as it is
-    chosen = start[:, None] + np.arange(FIT_POINTS) * count[:, None] // FIT_POINTS  # (K, F)
-    x, y = xy_m[chosen, :1], xy_m[chosen, 1:]
-    near = np.full((len(start), FIT_POINTS, len(cos)), np.inf, np.float32)  # (K, F, A)
-    for w in (x * cos + y * sin, y * cos - x * sin):
-        low, high = w.min(axis=1, keepdims=True), w.max(axis=1, keepdims=True)
-        np.minimum(near, np.minimum(w - low, high - w), out=near)
-    best = np.argmax((1.0 / np.maximum(near, np.float32(0.05))).sum(axis=1), axis=1)
-    return FIT_ANGLES_RAD[best], bounds_along(xy_m, start, count, FIT_ANGLES_RAD[best])
+    """L-shape fits of groups of points: yaw (K,) in [0, pi/2), and bounds (K, 4) in axes turned by it."""
+    arrays, host = _grouping(_capacity(len(xy_m)))
+    k = len(start)
+    host["xyz"][: len(xy_m), :2], host["order"][: len(xy_m)] = xy_m, np.arange(len(xy_m))
+    host["start"][:k], host["count"][:k] = start, count
+    wp.launch(kernels.fit, dim=k, inputs=[arrays], device="cpu")
+    return FIT_ANGLES_RAD[host["angle"][:k]], host["bounds"][:k].astype(np.float64)
 
 
 def bounds_along(xy_m: F32, start: NDArray[np.int64], count: NDArray[np.int64], yaw_rad: F64) -> F64:
     """(K, 4) bounds of each cluster in axes turned by its own `yaw_rad`: u from, to, v from, to."""
-    angle = np.repeat(yaw_rad, count)
-    u = xy_m[:, 0] * np.cos(angle) + xy_m[:, 1] * np.sin(angle)
-    v = xy_m[:, 1] * np.cos(angle) - xy_m[:, 0] * np.sin(angle)
+    cos, sin = np.repeat(np.cos(yaw_rad), count), np.repeat(np.sin(yaw_rad), count)
+    u = xy_m[:, 0] * cos + xy_m[:, 1] * sin
+    v = xy_m[:, 1] * cos - xy_m[:, 0] * sin
     reduce = (np.minimum.reduceat, np.maximum.reduceat)
     return np.stack([f(w, start) for w in (u, v) for f in reduce], axis=-1)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perception.mapmatch import EdgePoints, MapLines, register
-from stack.frames import F64, Pose, wrap
+from stack.frames import F64, Pose
 from stack.lanegraph import LaneGraph
 from stack.messages import Ego, SensorFrame
 
@@ -41,6 +41,50 @@ MATCH_FLOOR = np.array([4.0, 0.12, 0.006])
 MATCH_GATE = 16.3  # chi-square, 3 dof, 99.9 %
 
 
+_DIAGONAL = np.diag_indices(10)
+
+
+class _Pending:
+    """Transition and noise of the samples since the covariance was last brought up to date.
+
+    The transition of one step is the identity but for a few entries; their product over several steps is kept as such.
+    """
+
+    def __init__(self) -> None:
+        self.span_s = 0.0
+        self._x = self._y = (0.0,) * 5  # derivatives by yaw, speed, gyro bias, accelerometer bias, slip
+        self._walk = self._yaw_noise = 0.0
+        self._decay = 1.0
+
+    def add(self, dt: float, dx: float, dy: float, cos: float, sin: float, v: float, k: float, r: float, decay: float) -> None:
+        """One step of `dt` at speed v and rate r, slip compliance k, moving by (dx, dy) a second."""
+        side_v, side_bias, side_k = -2.0 * k * v * r, k * v * v, -v * v * r
+        rows = []
+        for old, by_yaw, ahead, left in ((self._x, -dy, cos, -sin), (self._y, dx, sin, cos)):
+            by_speed = (ahead + left * side_v) * dt
+            rows.append((
+                old[0] + by_yaw * dt, old[1] + by_speed, old[2] + left * side_bias * dt - by_yaw * dt * self.span_s,
+                old[3] - by_speed * self.span_s, old[4] + left * side_k * dt,
+            ))  # fmt: skip
+        self._x, self._y = rows
+        still = v < STILL_MPS  # a parked car does not slide
+        self._walk += 1e-8 * dt if still else SIDE_WALK**2 * dt * min(1.0, 0.1 * v)
+        self._yaw_noise += (GYRO_SIGMA * dt) ** 2 + (0.0 if still else YAW_WALK**2 * dt)
+        self._decay *= decay
+        self.span_s += dt
+
+    def matrices(self) -> tuple[F64, F64]:
+        """The transition (10, 10) and the noise (10,) that it adds to the variances."""
+        f = np.eye(10)
+        f[X, 2:6], f[Y, 2:6] = self._x[:4], self._y[:4]
+        f[X, SLIP], f[Y, SLIP] = self._x[4], self._y[4]
+        f[YAW, GYRO_BIAS] = f[SPEED, ACCEL_BIAS] = -self.span_s
+        f[EAST, EAST] = f[NORTH, NORTH] = self._decay
+        speed = ACCEL_SIGMA**2 * self.span_s * 0.05  # model errors last about a tick
+        error = GNSS_MARKOV_M**2 * (1.0 - self._decay**2)
+        return f, np.array([self._walk, self._walk, self._yaw_noise, speed, *(BIAS_WALK**2 * self.span_s), error, error])
+
+
 class Localizer:
     """Remembers the belief between ticks. `start`: the pose at which the route begins, known to 0.5 m and 2 degrees."""
 
@@ -50,6 +94,7 @@ class Localizer:
         self._lines = None if graph is None else MapLines.of(graph)
         self.mean = np.array([start.x_m, start.y_m, start.yaw_rad, 0.0, 0.0, 0.0, 1.0, SLIP_RADPMPS2, 0.0, 0.0])
         self.covariance = np.diag(start_sigma**2)
+        self._pending = _Pending()
         self._time_s = math.nan
         self._rate = self._accel = self._wheel_angle = 0.0
         self._ground = Pose(0.0, 0.0, start.z_m, 0.0, start.pitch_rad)
@@ -57,6 +102,7 @@ class Localizer:
     def __call__(self, frame: SensorFrame, edges: Sequence[EdgePoints] = ()) -> Ego:
         """The ego at `frame.time_s`. `edges`: kerb and marking points in the ego frame of that instant."""
         self._fuse_samples(frame)
+        self._spread()
         if self._lines is not None:
             for points in edges:
                 self._match(points)
@@ -80,8 +126,7 @@ class Localizer:
                 self._fix(fixes.xyz_m[g, 0], fixes.xyz_m[g, 1])
                 g += 1
         if samples:
-            a, r = np.mean(samples, axis=0)
-            self._rate, self._accel = float(r), float(a)
+            self._accel, self._rate = (sum(values) / len(samples) for values in zip(*samples, strict=True))
         self._predict(frame.time_s, self._accel, self._rate)
         for i in range(w, len(wheels.time_s)):
             self._wheel(float(wheels.speed_mps[i]), self._rate)
@@ -91,74 +136,61 @@ class Localizer:
             self._wheel_angle = float(wheels.wheel_angle_rad[-1])
 
     def _predict(self, time_s: float, accel_mps2: float, gyro_radps: float) -> None:
+        """Move the mean to `time_s`, and take note of what that does to the covariance."""
         dt = time_s - self._time_s
         if dt <= 0.0:
             return
         self._time_s = time_s
         m = self.mean
-        v, k, r = float(m[SPEED]), float(m[SLIP]), gyro_radps - float(m[GYRO_BIAS])
+        x, y, heading, v, gyro_bias, accel_bias, _, k, east, north = m.tolist()
+        r = gyro_radps - gyro_bias
         side = -k * v * v * r
-        yaw = float(m[YAW]) + 0.5 * r * dt
+        yaw = heading + 0.5 * r * dt
         cos, sin = math.cos(yaw), math.sin(yaw)
         dx, dy = v * cos - side * sin, v * sin + side * cos
-        m[X] += dx * dt
-        m[Y] += dy * dt
-        m[YAW] = math.remainder(m[YAW] + r * dt, math.tau)
-        m[SPEED] += dt * (accel_mps2 - m[ACCEL_BIAS] - GRAVITY_MPS2 * math.sin(self._ground.pitch_rad) + side * r)
+        accel = accel_mps2 - accel_bias - GRAVITY_MPS2 * math.sin(self._ground.pitch_rad) + side * r
         decay = math.exp(-dt / GNSS_MARKOV_S)
-        m[EAST:] *= decay
+        m[:4] = x + dx * dt, y + dy * dt, math.remainder(heading + r * dt, math.tau), v + dt * accel
+        m[EAST:] = decay * east, decay * north
+        self._pending.add(dt, dx, dy, cos, sin, v, k, r, decay)
 
-        f = np.eye(10)
-        side_v, side_bias, side_k = -2.0 * k * v * r, k * v * v, -v * v * r
-        f[X, YAW], f[Y, YAW] = -dy * dt, dx * dt
-        f[X, SPEED], f[Y, SPEED] = (cos - sin * side_v) * dt, (sin + cos * side_v) * dt
-        f[X, GYRO_BIAS], f[Y, GYRO_BIAS] = -sin * side_bias * dt, cos * side_bias * dt
-        f[X, SLIP], f[Y, SLIP] = -sin * side_k * dt, cos * side_k * dt
-        f[YAW, GYRO_BIAS] = f[SPEED, ACCEL_BIAS] = -dt
-        f[EAST, EAST] = f[NORTH, NORTH] = decay
-        p = f @ self.covariance @ f.T
-        still = v < STILL_MPS  # a parked car does not slide
-        q = np.empty(10)
-        q[:2] = 1e-8 * dt if still else SIDE_WALK**2 * dt * min(1.0, 0.1 * v)
-        q[YAW] = (GYRO_SIGMA * dt) ** 2 + (0.0 if still else YAW_WALK**2 * dt)
-        q[SPEED] = ACCEL_SIGMA**2 * dt * 0.05  # model errors last about a tick
-        q[GYRO_BIAS:EAST] = BIAS_WALK**2 * dt
-        q[EAST:] = GNSS_MARKOV_M**2 * (1.0 - decay * decay)
-        p[np.diag_indices(10)] += q
-        self.covariance = p
+    def _spread(self) -> None:
+        """Bring the covariance to the instant of the mean."""
+        if self._pending.span_s > 0.0:
+            f, q = self._pending.matrices()
+            self.covariance = f @ self.covariance @ f.T
+            self.covariance[_DIAGONAL] += q
+            self._pending = _Pending()
 
     def _wheel(self, speed_mps: float, gyro_radps: float) -> None:
-        h = np.zeros(10)
-        h[SPEED], h[SCALE] = self.mean[SCALE], self.mean[SPEED]
-        self._scalar(h, speed_mps - self.mean[SCALE] * self.mean[SPEED], WHEEL_SIGMA_MPS**2)
+        self._spread()
+        speed, scale = float(self.mean[SPEED]), float(self.mean[SCALE])
+        self._scalar(SPEED, scale, SCALE, speed, speed_mps - scale * speed, WHEEL_SIGMA_MPS**2)
         if abs(speed_mps) < STILL_MPS and abs(self.mean[SPEED]) < 5.0 * STILL_MPS:
-            still = np.zeros(10)
-            still[SPEED] = 1.0
-            self._scalar(still, -self.mean[SPEED], 1e-4)
-            bias = np.zeros(10)
-            bias[GYRO_BIAS] = 1.0
-            self._scalar(bias, gyro_radps - self.mean[GYRO_BIAS], GYRO_SIGMA**2)
+            self._scalar(SPEED, 1.0, SCALE, 0.0, -float(self.mean[SPEED]), 1e-4)
+            self._scalar(GYRO_BIAS, 1.0, SCALE, 0.0, gyro_radps - float(self.mean[GYRO_BIAS]), GYRO_SIGMA**2)
 
     def _fix(self, east_m: float, north_m: float) -> None:
+        self._spread()
         for axis, error, found in ((X, EAST, east_m), (Y, NORTH, north_m)):
-            h = np.zeros(10)
-            h[axis] = h[error] = 1.0
-            self._scalar(h, float(found) - self.mean[axis] - self.mean[error], GNSS_SIGMA_M**2)
+            off = float(found) - float(self.mean[axis]) - float(self.mean[error])
+            self._scalar(axis, 1.0, error, 1.0, off, GNSS_SIGMA_M**2)
 
-    def _scalar(self, h: F64, innovation: float, variance: float) -> None:
-        """Kalman update with one number; noise grows until the innovation is no surprise beyond GATE."""
-        ph = self.covariance @ h
-        predicted = float(h @ ph)
+    def _scalar(self, i: int, hi: float, j: int, hj: float, innovation: float, variance: float) -> None:
+        """Kalman update with the number hi x_i + hj x_j; noise grows until it is no surprise beyond GATE."""
+        ph = hi * self.covariance[i] + hj * self.covariance[j]
+        predicted = hi * float(ph[i]) + hj * float(ph[j])
         variance = max(variance, innovation * innovation / GATE - predicted)
         gain = ph / (predicted + variance)
         self.mean += gain * innovation
-        self.covariance -= np.outer(gain, ph)
+        self.covariance -= gain[:, None] * ph
 
     def _match(self, points: EdgePoints) -> None:
         """Kalman update with a registration against the map."""
-        pose = self.mean[:3]
-        sigma = math.sqrt(float(np.linalg.eigvalsh(self.covariance[:2, :2])[-1]))
-        found = register(points, self._lines, pose, gate_m=float(np.clip(3.0 * sigma, 0.4, 1.2)))
+        pose, p = self.mean[:3], self.covariance
+        half = 0.5 * (p[0, 0] + p[1, 1])
+        sigma = math.sqrt(half + math.hypot(0.5 * (p[0, 0] - p[1, 1]), p[0, 1]))  # along the longer axis of the ellipse
+        found = register(points, self._lines, pose, gate_m=min(max(3.0 * sigma, 0.4), 1.2))
         if found is None:
             return
         delta, covariance = found
@@ -176,17 +208,16 @@ class Localizer:
 
     def _ego(self) -> Ego:
         m = self.mean
-        m[YAW] = float(wrap(m[YAW]))
+        m[YAW] = math.remainder(m[YAW], math.tau)
         x, y, yaw, v = (float(value) for value in m[:4])
         if self._graph is not None:
             self._ground = ground_pose(self._graph, x, y, yaw, self._ground.z_m)
         rate = self._rate - float(m[GYRO_BIAS])
         side = -float(m[SLIP]) * v * v * rate
         gravity = GRAVITY_MPS2 * math.sin(self._ground.pitch_rad)
-        j = np.zeros((5, 10))
-        j[:4, :4] = np.eye(4)
-        j[4, GYRO_BIAS] = -1.0
-        covariance = j @ self.covariance @ j.T
+        covariance = self.covariance[:5, :5].copy()  # the rate errs by the opposite of the bias
+        covariance[4] *= -1.0
+        covariance[:, 4] *= -1.0
         covariance[4, 4] += GYRO_SIGMA**2
         pose = Pose(x, y, self._ground.z_m, yaw, self._ground.pitch_rad, self._ground.roll_rad)
         accel = self._accel - float(m[ACCEL_BIAS]) - gravity + side * rate

@@ -1,13 +1,15 @@
 """Registration of seen kerbs and lane markings against the edges of the map's lanes.
 
 Point-to-line Gauss-Newton with a robust weight (Geman-McClure): every seen point p of the ego frame is matched to the
-nearest map point q with unit normal n, and the pose (x, y, yaw) is moved to reduce sum w(r) r^2, r = n . (R p + t - q)
-(Chen & Medioni 1992, "Object modelling by registration of multiple range images"). The information matrix sum w J J^T
-says what was measured: across a straight street one metre is worth a lot, along it nothing.
+nearest map point q with unit normal n, once, and the pose (x, y, yaw) is moved to reduce sum w(r) r^2,
+r = n . (R p + t - q) (Chen & Medioni 1992, "Object modelling by registration of multiple range images"). The
+information matrix sum w J J^T says what was measured: across a straight street one metre is worth a lot, along it
+nothing.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ from stack.frames import F64
 from stack.lanegraph import LaneGraph
 
 ITERATIONS = 2
-POINTS_MAX = 240  # of each sort, evenly thinned
+POINTS_MAX = 120  # of each sort, evenly thinned
 POINTS_MIN = 10
 POINTS_WORTH = 30.0  # neighbours share their errors: more points than this add nothing
 POINT_SIGMA_M = 0.10
@@ -42,6 +44,7 @@ class Lines:
     tree: Any  # cKDTree of xy_m
     xy_m: F64  # (N, 2)
     normal: F64  # (N, 2)
+    along: F64  # (N,) of each point along its normal, from the map's origin
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class MapLines:
 def _lines(xy_m: F64, normal: F64) -> Lines:
     if len(xy_m) == 0:  # a map without such edges: a point that is never near
         xy_m, normal = np.full((1, 2), 1e9), np.array([[1.0, 0.0]])
-    return Lines(cKDTree(xy_m), xy_m, normal)
+    return Lines(cKDTree(xy_m), xy_m, normal, (xy_m * normal).sum(axis=-1))
 
 
 def _on_crosswalk(graph: LaneGraph, lane: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -99,38 +102,44 @@ def register(points: EdgePoints, lines: MapLines, pose: F64, gate_m: float) -> t
     Points farther than `gate_m` from their line do not count.
     """
     pairs = [
-        (np.ascontiguousarray(_thin(xy)), line)
+        (_thin(xy), line)
         for xy, line in ((points.kerb_xy_m, lines.kerb), (points.marking_xy_m, lines.marking))
         if len(xy)
     ]
     if sum(len(xy) for xy, _ in pairs) < POINTS_MIN:
         return None
-    delta = np.zeros(3)
-    information = FLAT
+    xy, on_line, normal = _partners(pairs, pose, gate_m + 0.5)
+    delta, information = np.zeros(3), FLAT
     for _ in range(ITERATIONS):
-        x, y, yaw = pose + delta
-        cos, sin = np.cos(yaw), np.sin(yaw)
-        rotation = np.array([[cos, -sin], [sin, cos]])
-        rows = []
-        for xy, line in pairs:
-            arm = xy @ rotation.T
-            seen = arm + np.array([x, y])
-            distance, index = line.tree.query(seen, distance_upper_bound=gate_m + 0.5)
-            near = np.isfinite(distance)
-            index, arm, normal = index[near], arm[near], line.normal[index[near]]
-            residual = ((seen[near] - line.xy_m[index]) * normal).sum(-1)
-            swing = normal[:, 1] * arm[:, 0] - normal[:, 0] * arm[:, 1]
-            rows.append(np.column_stack([normal, swing, residual])[np.abs(residual) < gate_m])
-        table = np.concatenate(rows)
-        if len(table) < POINTS_MIN:
+        x, y, yaw = (pose + delta).tolist()
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        arm_x, arm_y = xy[:, 0] * cos - xy[:, 1] * sin, xy[:, 0] * sin + xy[:, 1] * cos
+        j = np.column_stack([normal, normal[:, 1] * arm_x - normal[:, 0] * arm_y])
+        residual = normal[:, 0] * (arm_x + x) + normal[:, 1] * (arm_y + y) - on_line
+        near = np.abs(residual) < gate_m
+        if np.count_nonzero(near) < POINTS_MIN:
             return None
-        j, residual = table[:, :3], table[:, 3]
-        weight = (ROBUST_M**2 / (ROBUST_M**2 + residual**2)) ** 2
+        weight = near * (ROBUST_M**2 / (ROBUST_M**2 + residual * residual)) ** 2
         weight *= min(1.0, POINTS_WORTH / float(weight.sum() + 1e-9)) / POINT_SIGMA_M**2
-        information = (j * weight[:, None]).T @ j + FLAT
+        weighted = (j * weight[:, None]).T
+        information = weighted @ j + FLAT
         # the prior must not be counted here: delta is what the points alone say, from where the filter stands
-        delta = delta - np.linalg.solve(information, j.T @ (weight * residual))
+        delta = delta - np.linalg.solve(information, weighted @ residual)
     return delta, np.linalg.inv(information)
+
+
+def _partners(pairs: list[tuple[F64, Lines]], pose: F64, reach_m: float) -> tuple[F64, F64, F64]:
+    """Points (N, 2) of the ego frame that have a map point within reach; n . q (N,) and n (N, 2) of their map points."""
+    x, y, yaw = pose.tolist()
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    parts = []
+    for xy, line in pairs:
+        seen = xy @ np.array([[cos, sin], [-sin, cos]]) + np.array([x, y])
+        distance, index = line.tree.query(seen, distance_upper_bound=reach_m)
+        near = np.flatnonzero(distance < reach_m)
+        index = index[near]
+        parts.append((xy[near], line.along[index], line.normal[index]))
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
 
 
 def _thin(xy_m: F64) -> F64:

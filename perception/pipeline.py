@@ -67,7 +67,7 @@ class Perception:
         signal_state, signal_confidence = self.lights(frame.cameras, ego)
         clusters = self.turn(swept, frame.time_s, ego.speed_mps, ego.yaw_rate_radps)
         seen = self.fusion(clusters, frame.cameras, detections, frame.radar, ego, frame.time_s)
-        tracks = self.tracker(seen, frame.time_s)
+        tracks = self.tracker(seen, frame.time_s, ego)
         return Scene(
             frame.tick, frame.time_s, ego, tracks, signal_state, signal_confidence, tuple(detections), tuple(semantic)
         )

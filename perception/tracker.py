@@ -8,7 +8,8 @@ Everything is in the world frame, so the ego's motion needs no compensation. All
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ TENTATIVE_S = 0.25  # an unconfirmed track is dropped when unseen for longer
 CONFIRMED = 0.5
 GAIN = 0.4  # confidence won by a certain observation
 FADE_AFTER_S, FADE_S = 0.15, 0.6
+HITS_KEPT = 12  # looks that earn a track all of KEEP_S; one seen for a moment does not know its speed
 ROOM_M = 0.7  # an object that begins in the box of a known one, larger by this, is a piece of it
 OWN_AHEAD_M = 1.4  # from the ego's origin to its middle
 OWN_M = 2.0  # radius round the middle of the own car in which no other can be
@@ -85,11 +87,11 @@ class _Tracks:
     seen_s: F64
 
     def take(self, rows: NDArray[Any]) -> _Tracks:
-        return _Tracks(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return _Tracks(*[column[rows] for column in vars(self).values()])
 
     def join(self, other: _Tracks) -> _Tracks:
-        both = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        return _Tracks(**{name: np.concatenate(pair) for name, pair in both.items()})
+        both = zip(vars(self).values(), vars(other).values(), strict=True)
+        return _Tracks(*[np.concatenate(pair) for pair in both])
 
     @property
     def kind(self) -> NDArray[np.int64]:
@@ -108,22 +110,28 @@ class Tracker:
         """The confirmed tracks at `time_s`, after the observations of this tick; none stands where the ego does."""
         tracks = self._tracks
         predict(tracks, max(0.0, time_s - self._time_s))
-        rows, columns = associate(tracks, seen, time_s)
+        distance, rows, columns = associate(tracks, seen, time_s)
         _update(tracks, rows, seen, columns, time_s)
-        free = np.setdiff1d(np.arange(len(seen)), columns)
-        free = free[~(_inside(tracks, seen.xyz_m[free, :2]) & tracks.confirmed).any(axis=1)]
+        free = np.ones(len(seen), dtype=bool)
+        free[columns] = False
+        if free.any():
+            free &= ~_known(tracks, seen, distance)
         unseen_s = time_s - tracks.seen_s
         tracks.confidence *= np.where(unseen_s > FADE_AFTER_S, np.exp(-(time_s - self._time_s) / FADE_S), 1.0)
         tracks.confirmed |= tracks.confidence > CONFIRMED
-        keep = (unseen_s < np.where(tracks.confirmed, KEEP_S[tracks.kind], TENTATIVE_S)) & ~_doubles(tracks)
+        kept_s = KEEP_S[tracks.kind] * np.minimum(tracks.hits / HITS_KEPT, 1.0)
+        keep = (unseen_s < np.where(tracks.confirmed, kept_s, TENTATIVE_S)) & ~_doubles(tracks)
         if ego is not None:
-            middle = np.array([ego.pose.x_m, ego.pose.y_m]) + OWN_AHEAD_M * np.array(
-                [np.cos(ego.pose.yaw_rad), np.sin(ego.pose.yaw_rad)]
-            )
-            keep &= np.hypot(*(tracks.mean[:, :2] - middle).T) > OWN_M
-        self._tracks = tracks.take(np.flatnonzero(keep)).join(self._born(seen, free))
-        self._time_s = time_s
-        return _actors(self._tracks.take(np.flatnonzero(self._tracks.confirmed)))
+            pose = ego.pose
+            x = tracks.mean[:, 0] - pose.x_m - OWN_AHEAD_M * math.cos(pose.yaw_rad)
+            y = tracks.mean[:, 1] - pose.y_m - OWN_AHEAD_M * math.sin(pose.yaw_rad)
+            keep &= x * x + y * y > OWN_M**2
+        if not keep.all():
+            tracks = tracks.take(np.flatnonzero(keep))
+        if free.any():
+            tracks = tracks.join(self._born(seen, np.flatnonzero(free)))
+        self._tracks, self._time_s = tracks, time_s
+        return _actors(tracks)
 
     def _born(self, seen: Observations, rows: NDArray[np.int64]) -> _Tracks:
         n = len(rows)
@@ -156,9 +164,14 @@ def predict(tracks: _Tracks, dt_s: float) -> None:
     f[:, 0, 3], f[:, 1, 2] = -half_sin, half_sin
     f[:, 2, 2] = f[:, 3, 3] = cos
     f[:, 2, 3], f[:, 3, 2] = -sin, sin
-    q = ACCEL_DENSITY[tracks.kind][:, None, None] * np.kron(_white_noise(dt_s), np.eye(2))
+    q = ACCEL_DENSITY[tracks.kind]
     tracks.mean = (f @ tracks.mean[..., None])[..., 0]
-    tracks.covariance = f @ tracks.covariance @ f.transpose(0, 2, 1) + q
+    tracks.covariance = f @ tracks.covariance @ f.transpose(0, 2, 1)
+    for axis in (0, 1):
+        tracks.covariance[:, axis, axis] += q * (dt_s**3 / 3.0)
+        tracks.covariance[:, axis, axis + 2] += q * (dt_s**2 / 2.0)
+        tracks.covariance[:, axis + 2, axis] += q * (dt_s**2 / 2.0)
+        tracks.covariance[:, axis + 2, axis + 2] += q * dt_s
     step = np.array([[1.0, dt_s], [0.0, 1.0]])
     tracks.turn = tracks.turn @ step.T
     tracks.turn_covariance = step @ tracks.turn_covariance @ step.T + YAW_DENSITY * _white_noise(dt_s)
@@ -168,8 +181,13 @@ def _white_noise(dt_s: float) -> F64:
     return np.array([[dt_s**3 / 3.0, dt_s**2 / 2.0], [dt_s**2 / 2.0, dt_s]])
 
 
-def associate(tracks: _Tracks, seen: Observations, time_s: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Matched track rows and observation rows: least total Mahalanobis distance plus class mismatch, within GATE."""
+def associate(
+    tracks: _Tracks, seen: Observations, time_s: float
+) -> tuple[F64, NDArray[np.int64], NDArray[np.int64]]:
+    """Squared Mahalanobis distances (T, N); matched track rows and observation rows.
+
+    Least total distance plus class mismatch, within GATE.
+    """
     age = (time_s - seen.time_s)[None, :, None]
     d = seen.xyz_m[None, :, :2] - (tracks.mean[:, None, :2] - age * tracks.mean[:, None, 2:])  # (T, N, 2)
     s = tracks.covariance[:, None, :2, :2] + seen.covariance[None]
@@ -179,7 +197,7 @@ def associate(tracks: _Tracks, seen: Observations, time_s: float) -> tuple[NDArr
     cost = np.where(distance < GATE, distance + mismatch, 1e3)
     rows, columns = linear_sum_assignment(cost)
     good = cost[rows, columns] < GATE + 4.0
-    return rows[good], columns[good]
+    return distance, rows[good], columns[good]
 
 
 def _update(
@@ -194,7 +212,7 @@ def _update(
     h[:, 0, 0] = h[:, 1, 1] = 1.0
     h[:, 0, 2] = h[:, 1, 3] = seen.time_s[columns] - time_s
     ph = covariance @ h.transpose(0, 2, 1)
-    gain = ph @ np.linalg.inv(h @ ph + seen.covariance[columns])
+    gain = ph @ _inverse(h @ ph + seen.covariance[columns])
     mean = mean + (gain @ (seen.xyz_m[columns, :2, None] - h @ mean[..., None]))[..., 0]
     covariance = covariance - gain @ ph.transpose(0, 2, 1)
     covariance = 0.5 * (covariance + covariance.transpose(0, 2, 1))
@@ -227,9 +245,20 @@ def _update(
     tracks.seen_s[rows] = np.maximum(tracks.seen_s[rows], seen.time_s[columns])
 
 
+def _inverse(m: F64) -> F64:
+    """Of (N, 2, 2) symmetric matrices."""
+    out = np.empty_like(m)
+    out[:, 0, 0], out[:, 1, 1] = m[:, 1, 1], m[:, 0, 0]
+    out[:, 0, 1] = out[:, 1, 0] = -m[:, 0, 1]
+    out /= (m[:, 0, 0] * m[:, 1, 1] - m[:, 0, 1] ** 2)[:, None, None]
+    return out
+
+
 def _radial(mean: F64, covariance: F64, radial: F64) -> None:
     """Update with the speed along the line of sight, where there is one; in place."""
     known = np.isfinite(radial[:, 2])
+    if not known.any():
+        return
     h = np.concatenate([np.zeros_like(radial[:, :2]), np.where(known[:, None], radial[:, :2], 0.0)], axis=1)
     residual = np.where(known, radial[:, 2] - (h * mean).sum(-1), 0.0)
     _scalar(mean, covariance, h, residual, np.full(len(h), 0.4**2))
@@ -262,8 +291,17 @@ def _doubles(tracks: _Tracks) -> NDArray[np.bool_]:
 
 
 def _actors(tracks: _Tracks) -> Actors:
+    """Those that are confirmed, as copies."""
+    rows = np.flatnonzero(tracks.confirmed)
+    mean, turn = tracks.mean[rows], tracks.turn[rows]
     return Actors(
-        tracks.id, tracks.kind.astype(np.uint8), np.concatenate([tracks.mean[:, :2], tracks.z[:, None]], axis=1),
-        tracks.turn[:, 0].copy(), tracks.mean[:, 2:].copy(), tracks.turn[:, 1].copy(), tracks.size.copy(),
-        tracks.confidence.copy(), tracks.covariance.copy(),
+        tracks.id[rows], tracks.kind[rows].astype(np.uint8), np.column_stack([mean[:, :2], tracks.z[rows]]),
+        turn[:, 0], mean[:, 2:], turn[:, 1], tracks.size[rows], tracks.confidence[rows], tracks.covariance[rows],
     )  # fmt: skip
+
+
+def _known(tracks: _Tracks, seen: Observations, distance: F64) -> NDArray[np.bool_]:
+    """(N,) whether an observation may be of a confirmed track: in its box, or of its sort and not clearly apart."""
+    same = _MISMATCH[_GROUP[tracks.kind][:, None], _GROUP[seen.kind]] < 9.0
+    close = _inside(tracks, seen.xyz_m[:, :2]).T | ((distance < GATE) & same)
+    return (close & tracks.confirmed[:, None]).any(axis=0)

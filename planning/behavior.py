@@ -207,8 +207,6 @@ def obey_entry(
         slow_at(verdict, w, line, YIELD_MPS)
     if v < 0.3 and line < 3.0 and not stops:
         ref.waited_s[w] = ref.waited_s[w] + verdict.dt_s[w]
-    elif line > 5.0:
-        ref.waited_s[w] = 0.0
     if sign == SIGN_STOP:
         why = STOP_SIGN
         stops = ref.waited_s[w] < STOPPED_S
@@ -217,7 +215,7 @@ def obey_entry(
     if not stops:
         commits = 0.3
         if signal < 0:
-            commits = 0.3 + v * v / (2.0 * FIRM_MPS2)
+            commits = 1.0 + v * v / (2.0 * FIRM_MPS2)  # stop points are stopped before
         if line < commits and (seen or line < -1.0):
             ref.cleared_lane[w] = lane
             ref.waited_s[w] = 0.0
@@ -240,6 +238,7 @@ def obey_entries(
     start = -ref.lane_s_m[w]  # from the ego origin to the beginning of the lane before lane r
     r = i + 1
     stops = bool(False)
+    nearest = bool(True)
     while r <= last and start < float(POINTS) * STEP_M and not stops:
         before = route.lane[w, r - 1]
         lane = route.lane[w, r]
@@ -250,6 +249,9 @@ def obey_entries(
                 line = start + lanes.lane_stop_s_m[before] - shape.front_m
                 verdict.junction_m[w] = wp.min(verdict.junction_m[w], line)
                 if ref.cleared_lane[w] != lane and line > -4.0:
+                    if nearest and line > 5.0:
+                        ref.waited_s[w] = 0.0
+                    nearest = False
                     entry = start + lanes.lane_length_m[before]
                     stops = obey_entry(lanes, lines, scene, route, ref, scratch, shape, w, r, entry, line, verdict)
             start = start + lanes.lane_length_m[before]

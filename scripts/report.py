@@ -11,7 +11,7 @@ from stack.recording import Recording
 
 
 def run(file: Path, out: Path) -> Path:
-    """Write report.html and drive.mp4 to `out`; returns the page. A drive that broke off is scored up to where it got."""
+    """Write report.html and drive.mp4 to `out`; returns the page. A drive that broke off is scored as far as it got."""
     recording = Recording(file)
     result = recording.result or score(recording)
     return write_report(file, result, out)

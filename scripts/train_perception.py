@@ -23,7 +23,8 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     from evaluation.perception import detection_scores
     from perception.dataset import load
     from perception.detector import decode
-    from perception.network import Outputs, save_network
+    from perception.lights import LightNet
+    from perception.network import Outputs, load_network, save_network
     from perception.train import TrainSettings, train_lights, train_network, validate
     from scripts.dataset import render
     from sim.maps import HELD_OUT, TRAINING
@@ -41,7 +42,11 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
             render(out / name, maps, frames, seed + 1000 * k, console.print)
     rendered = time.monotonic()
     samples = load(out / "train")
-    lights = train_lights(samples, settings, seed, console.print)
+    if resume and (out / "lights.safetensors").is_file():
+        lights = load_network(LightNet(), out / "lights.safetensors")
+    else:
+        lights = train_lights(samples, settings, seed, console.print)
+        save_network(lights, out / "lights.safetensors", {})
     net = train_network(samples, settings, out, seed, resume, console.print)
     held_out = load(out / "validation")
     scores = validate(net, lights, held_out)

@@ -28,8 +28,8 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     from sim.learners import Learners
     from sim.maps import TRAINING
     from stack.lanegraph import concatenate
-    from stack.scenearrays import ReferenceArrays, allocate
     from stack.opendrive import build_graph, find_map, load_map
+    from stack.scenearrays import ReferenceArrays, allocate
     from stack.vehicle import load_vehicle
 
     torch.set_num_threads(1)

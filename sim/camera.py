@@ -7,6 +7,7 @@ decoded pixels.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ class Cameras:
         self._light = _light(weather)
         self._tone = wp.array(tone_curve(), device=geometry.device)
         self._cameras = [_Camera(mount, geometry) for mount in rig.cameras]
+        wp.load_module("sim.kernels.raster", device=geometry.device)  # before threads could ask for it at once
+        wp.load_module("sim.kernels.shade", device=geometry.device)
+        alone = wp.get_device(geometry.device).is_cuda or len(rig.cameras) < 2
+        self._pool = None if alone else ThreadPoolExecutor(len(rig.cameras), "camera")
 
     def render(self, ego: Pose, tick: int) -> tuple[tuple[CameraImage, ...], tuple[TruthImages, ...]]:
         """The pictures of all cameras, in the rig's order, with the ego's origin at a pose."""
@@ -50,10 +55,14 @@ class Cameras:
         self._light.beam_ahead = wp.vec3(*world_from_ego[:3, 0])
         keys = draws(self._seed, Stream.CAMERA, tick, n=len(self._cameras))
         shared = self._geometry.arrays, self._textures, self._shadows, self._light
-        for camera, key in zip(self._cameras, keys, strict=True):
+
+        def one(camera: _Camera, key: int) -> tuple[CameraImage, TruthImages]:
             camera.draw(world_from_ego, shared, self._tone, int(key))
-        images = tuple(camera.image(tick) for camera in self._cameras)
-        return images, tuple(camera.truth(ego, self._geometry) for camera in self._cameras)
+            return camera.image(tick), camera.truth(ego, self._geometry)
+
+        run = map if self._pool is None else self._pool.map
+        pairs = list(run(one, self._cameras, keys))
+        return tuple(image for image, _ in pairs), tuple(truth for _, truth in pairs)
 
 
 class _Camera:
@@ -121,7 +130,7 @@ class _Camera:
     def truth(self, ego: Pose, geometry: Geometry) -> TruthImages:
         """Copies of the other modalities, and boxes of all actors that can be seen."""
         p = self._picture
-        semantic, instance, depth = (wp.to_torch(a).clone() for a in (p.semantic, p.instance, p.depth_m))
+        semantic, instance, depth = (wp.to_torch(wp.clone(a)) for a in (p.semantic, p.instance, p.depth_m))
         return TruthImages(semantic, instance, depth, self._boxes(ego, geometry.arrays))
 
     def _boxes(self, ego: Pose, g: Any) -> Detections:

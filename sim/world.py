@@ -24,7 +24,7 @@ from sim.state import Driver
 from sim.weather import varied, weather
 from stack.frames import Pose
 from stack.loop import Scenario
-from stack.messages import Actors, Command, Ego, Event, Rig, SensorFrame, Truth, TruthImages
+from stack.messages import Actors, Command, Ego, Event, SensorFrame, Truth, TruthImages
 from stack.opendrive import RoadMap
 from stack.rates import StageTimes
 from stack.vehicle import load_vehicle

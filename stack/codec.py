@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import MISSING, Field, fields, is_dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -62,8 +62,9 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 def _take_apart(name: str, value: Any, heads: list[bytes], bodies: list[bytes]) -> None:
     if is_dataclass(value):
+        kind: Any = type(value)
         prefix = name + "." if name else ""
-        for field in _names(type(value)):
+        for field in _names(kind):
             _take_apart(prefix + field, getattr(value, field), heads, bodies)
     elif isinstance(value, tuple):
         heads.append(_head(name, "N", "<i8", ()))
@@ -165,7 +166,8 @@ def _build(kind: Any, name: str, found: dict[str, Any]) -> Any:
         if type(value) is not int or not 0 <= value <= MAX_TUPLE:
             raise ValueError(f"{name}: found {str(value)[:40]!r}, expected a length of 0 to {MAX_TUPLE}")
         return tuple(_build(get_args(kind)[0], f"{name}.{i}", found) for i in range(value))
-    if isinstance(kind, type) and issubclass(kind, Enum):
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        _check(str, name, value)
         return kind(value)
     _check(kind, name, value)
     return value

@@ -63,6 +63,7 @@ __all__ = ["MASK_TICKS", "Recorder", "Recording", "RecordingError", "drive_meta"
 T = TypeVar("T")
 
 FORMAT = 1
+KEYS = {"map": str, "scenario": dict, "route": dict, "rig": dict, "settings": dict, "versions": dict}  # of the metadata
 VERSIONS = ("ringroad", "numpy", "torch", "torchvision", "warp-lang", "mcap")
 MASK_TICKS = 10
 CHUNK_TICKS = 20
@@ -206,6 +207,11 @@ class Recording:
         self.meta: dict[str, Any] = self._json(self._file.metadata["ringroad"]["meta"], "metadata")
         if self.meta.get("format") != FORMAT:
             raise RecordingError(f"{self.path}: found format {self.meta.get('format')!r}, expected {FORMAT}")
+        for key, kind in KEYS.items():
+            if not isinstance(self.meta.get(key), kind):
+                raise RecordingError(
+                    f"{self.path}: metadata: {key}: found {str(self.meta.get(key))[:40]!r}, expected {kind.__name__}"
+                )
         self.meta["opendrive"] = self._file.attachments.get("map.xodr", b"").decode("utf-8", "replace")
         result = self._file.attachments.get("result.json")
         self.result = None if result is None else self._json(result.decode("utf-8", "replace"), "result.json")
@@ -247,24 +253,24 @@ class Recording:
         """What was driven, its map read from the text in the recording."""
         meta = self.meta
         try:
+            about = TypeAdapter(ScenarioText).validate_python(meta["scenario"])
+            rig = TypeAdapter(Rig).validate_python(meta["rig"])
+            route = TypeAdapter(RouteText).validate_python(meta["route"])
             road_map = load_map(meta["opendrive"], meta["map"])
             graph = build_graph(road_map)
-            route = TypeAdapter(RouteText).validate_python(meta["route"])
             if not route.lanes or not all(0 <= lane < graph.lanes for lane in route.lanes):
                 raise ValueError(f"route: found lanes {str(route.lanes)[:60]}, expected some of 0 to {graph.lanes - 1}")
-            way = Route(np.array(route.lanes, np.int32), route.start_s_m, route.goal_s_m, route.length_m)
-            rig = TypeAdapter(Rig).validate_python(meta["rig"])
-            about = TypeAdapter(ScenarioText).validate_python(meta["scenario"])
-        except KeyError as error:
-            raise RecordingError(f"{self.path}: metadata: found no {error}, expected it") from None
         except ValueError as error:
             raise RecordingError(f"{self.path}: metadata: {' '.join(str(error).split())}") from None
+        way = Route(np.array(route.lanes, np.int32), route.start_s_m, route.goal_s_m, route.length_m)
         return Scenario(map_name=graph.name, graph=graph, route=way, rig=rig, **asdict(about)), road_map
 
     # ------------------------------------------------
 
     def _frame(self, tick: int) -> SensorFrame:
         head = self._get(FrameHead, "/frame", tick)
+        if head.tick != tick:
+            raise RecordingError(f"{self.path}: tick {tick}: /frame: found tick {head.tick}, expected {tick}")
         cameras = tuple(self._camera(tick, lens) for lens in head.lenses)
         return SensorFrame(
             head.tick,

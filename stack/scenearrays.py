@@ -12,7 +12,7 @@ import numpy as np
 import warp as wp
 
 from stack.frames import wrap
-from stack.messages import Ego, F32, Maneuver, Reference, Scene
+from stack.messages import F32, Ego, Maneuver, Reference, Scene
 
 TRACKS = 24  # nearest road users that planner and policy see
 ROUTE_LANES = 64  # longest route, in lanes

@@ -9,7 +9,7 @@ import pytest
 import torch
 from synthetic_street import KERB_HEIGHT_M, LANE_M, Car, Street
 
-from perception import lidar
+from perception import lidar, sweep
 from perception.geometry import camera_edges, ground_points_from_mask
 from perception.localizer import Localizer, ground_pose
 from perception.mapmatch import EdgePoints, MapLines, register
@@ -140,7 +140,7 @@ def test_kerbs_and_markings_are_seen_where_they_are() -> None:
     assert len(kerb) > 20 and np.abs(kerb - LANE_M).mean() < 0.15 and abs(np.median(kerb) - LANE_M) < 0.06
     off = np.minimum(marking, np.abs(marking - LANE_M + 0.1))
     assert len(marking) > 20 and np.percentile(off, 90) < 0.12
-    assert lidar.KERB_M[0] < KERB_HEIGHT_M < lidar.KERB_M[1]
+    assert sweep.KERB_M[0] < KERB_HEIGHT_M < sweep.KERB_M[1]
 
 
 def test_height_and_pitch_follow_the_lane() -> None:

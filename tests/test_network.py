@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from perception.detector import decode, targets
-from perception.network import CLASS_OF_SEMANTIC, CLASSES, SEMANTIC_OF_CLASS, Network, Outputs, load_network, save_network
+from perception.network import (
+    CLASS_OF_SEMANTIC,
+    CLASSES,
+    SEMANTIC_OF_CLASS,
+    Network,
+    Outputs,
+    load_network,
+    save_network,
+)
 from perception.train import heat_loss, losses
 from stack.labels import Semantic
 

@@ -51,19 +51,19 @@ class PointMass:
 
 
 def crossing(rank: int = -1, sign: int = 0, signals: int = 0) -> LaneGraph:
-    """A lane along x (0, then 2 in the junction, then 4) crossed at right angles by 1, 3, 5 at x = 100."""
+    """A lane along x (0, then 2 in the junction, then 4, 6, 7) crossed at right angles by 1, 3, 5 at x = 100."""
     polylines = [
         line(0, 0, 90, 0), line(100, -90, 100, -10), line(90, 0, 110, 0), line(100, -10, 100, 10),
-        line(110, 0, 200, 0), line(100, 10, 100, 100),
+        line(110, 0, 140, 0), line(100, 10, 100, 100), line(140, 0, 160, 0), line(160, 0, 240, 0),
     ]  # fmt: skip
     conflicts = [(2, 3, 8.0, 12.0, 8.0, 12.0, rank), (3, 2, 8.0, 12.0, 8.0, 12.0, -rank)]
-    columns: dict[str, Any] = {"lane_junction": {2: 0, 3: 0}, "lane_sign": {2: sign}}
+    columns: dict[str, Any] = {"lane_junction": {2: 0, 3: 0, 6: 1}, "lane_sign": {2: sign}}
     if signals:
         columns["lane_signal"] = {2: 0}
-    return make_graph(polylines, {0: [2], 1: [3], 2: [4], 3: [5]}, signals, conflicts, **columns)
+    return make_graph(polylines, {0: [2], 1: [3], 2: [4], 3: [5], 4: [6], 6: [7]}, signals, conflicts, **columns)
 
 
-ROUTE = [0, 2, 4]
+ROUTE = [0, 2, 4, 6, 7]  # another junction follows, without rules
 
 
 def test_path_follows_the_lanes_and_is_where_shapely_has_it() -> None:
@@ -194,7 +194,7 @@ def test_gives_way_to_a_crossing_car_and_then_goes() -> None:
             nearest = 0.0
     assert Maneuver.GIVE_WAY in manoeuvres
     assert nearest > 0.0
-    assert car.x > 130.0
+    assert car.x > 125.0
 
 
 def test_priority_road_does_not_wait() -> None:

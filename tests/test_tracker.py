@@ -141,3 +141,22 @@ def test_no_track_where_the_own_car_is() -> None:
         out = tracker(observed([(Kind.CAR, 1.0, 0.2), (Kind.CAR, -4.5, 0.0)], i * DT), i * DT, ego)
     assert len(out) == 1
     assert out.xyz_m[0, 0] == pytest.approx(-4.5, abs=0.2)
+
+
+def test_a_far_look_along_the_line_of_sight_starts_no_second_track() -> None:
+    """A camera alone knows the range badly: its look 6 m behind a known car is that car; a firm look there is not."""
+    for sigma_m, tracks in ((4.0, 1), (0.2, 2)):
+        tracker = Tracker()
+        for i in range(20):
+            seen = observed([(Kind.CAR, 50.0, 0.0), (Kind.CAR, 56.0, 0.0)][: 1 if i < 10 else 2], i * DT)
+            seen.covariance[1:, 0, 0] = sigma_m**2
+            out = tracker(seen, i * DT)
+        assert len(out) == tracks
+
+
+def test_a_track_seen_for_a_moment_is_soon_given_up() -> None:
+    for looks, shown in ((3, 0), (20, 1)):
+        tracker = Tracker()
+        for i in range(looks):
+            tracker(observed([(Kind.CAR, 0.5 * i, 0.0)], i * DT), i * DT)
+        assert len(tracker(Observations.empty(), (looks - 1) * DT + 0.4)) == shown

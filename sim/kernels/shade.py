@@ -230,6 +230,17 @@ def _same(g: GeometryArrays, a: int, b: int) -> bool:
     return g.material[a] == g.material[b] and g.instance[a] == g.instance[b]
 
 
+@wp.func
+def _differ(keys: wp.array(dtype=wp.int64), key: wp.int64, at: int, width: int) -> bool:
+    """Does any of the eight samples round one see another triangle?"""
+    up, down = at - width, at + width
+    bits = (keys[up - 1] ^ key) | (keys[up] ^ key) | (keys[up + 1] ^ key) | (keys[at - 1] ^ key)
+    bits |= (keys[at + 1] ^ key) | (keys[down - 1] ^ key) | (keys[down] ^ key) | (keys[down + 1] ^ key)
+    if (key & wp.int64(0x7FFFFFFF)) == wp.int64(0):  # the sky, or triangle 0
+        return bits != wp.int64(0)
+    return (bits & wp.int64(0x7FFFFFFF)) != wp.int64(0)
+
+
 @wp.kernel(enable_backward=False)
 def shade(
     g: GeometryArrays, t: Textures, s: ShadowArrays, light: Light, view: View, keys: wp.array(dtype=wp.int64),
@@ -239,30 +250,31 @@ def shade(
     i, block = wp.tid()
     for j in range(block * columns, wp.min((block + 1) * columns, out.depth_m.shape[1])):
         x, y = 2 * j + 1, 2 * i + 1
-        key = keys[y * view.width + x]
+        centre = y * view.width + x
+        key = keys[centre]
         tri = _seen(key)
         other, ox, oy = int(-2), int(0), int(0)
         share = float(0.0)
-        for k in range(9):
-            dx, dy = k % 3 - 1, k / 3 - 1
-            sample = _seen(keys[(y + dy) * view.width + x + dx])
-            if not _same(g, tri, sample):
-                share += wp.where(dx == 0 or dy == 0, 0.125, 0.0625)
-                if other == -2 or (ox != x and oy != y):  # prefer one straight beside the centre
-                    other, ox, oy = sample, x + dx, y + dy
-            if sample >= g.static_triangles and dx <= 0 and dy <= 0:  # each sample is counted by one pixel only
-                wp.atomic_add(out.visible, g.instance[sample] - 1, 1)
+        if _differ(keys, key, centre, view.width) or tri >= g.static_triangles:
+            for k in range(9):
+                dx, dy = k % 3 - 1, k / 3 - 1
+                sample = _seen(keys[centre + dy * view.width + dx])
+                if not _same(g, tri, sample):
+                    share += wp.where(dx == 0 or dy == 0, 0.125, 0.0625)
+                    if other == -2 or (ox != x and oy != y):  # prefer one straight beside the centre
+                        other, ox, oy = sample, x + dx, y + dy
+                if sample >= g.static_triangles and dx <= 0 and dy <= 0:  # each sample is counted by one pixel only
+                    wp.atomic_add(out.visible, g.instance[sample] - 1, 1)
         colour = wp.vec3(0.0)
-        for layer in range(2):
-            if layer == 0 or other != -2:
-                face = wp.where(layer == 0, tri, other)
-                d = _ray(view, wp.where(layer == 0, x, ox), wp.where(layer == 0, y, oy))
-                seen = wp.vec3(0.0)
-                if face < 0:
-                    seen = sky(light, t.noise, wp.normalize(d))
-                else:
-                    seen = colour_at(g, t, s, light, face, view.position, d, 1.0 / view.focal_px)
-                colour = wp.where(layer == 0, seen, wp.lerp(colour, seen, share))
+        for layer in range(wp.where(other == -2, 1, 2)):  # not unrolled: the code stays small
+            face = wp.where(layer == 0, tri, other)
+            d = _ray(view, wp.where(layer == 0, x, ox), wp.where(layer == 0, y, oy))
+            seen = wp.vec3(0.0)
+            if face < 0:
+                seen = sky(light, t.noise, wp.normalize(d))
+            else:
+                seen = colour_at(g, t, s, light, face, view.position, d, 1.0 / view.focal_px)
+            colour = wp.where(layer == 0, seen, wp.lerp(colour, seen, share))
         if tri < 0:
             out.depth_m[i, j] = wp.inf
             out.semantic[i, j] = wp.uint8(11)

@@ -64,6 +64,14 @@ def noise(tile: wp.array(dtype=wp.int8), x: float, y: float) -> float:
 
 
 @wp.func
+def _fine_noise(t: Textures, x: float, y: float, share: float) -> float:
+    """`share` of the noise, which is not looked up where there is none."""
+    if share > 0.0:
+        return noise(t.noise, x, y) * share
+    return 0.0
+
+
+@wp.func
 def _chance(a: int, b: int, c: int) -> float:
     h = mix(wp.uint32(a) ^ mix(wp.uint32(b) ^ mix(wp.uint32(c))))
     return float(h >> wp.uint32(8)) * 5.9604644775390625e-08
@@ -126,27 +134,28 @@ def surface(t: Textures, kind: int, base: wp.vec3, param: int, p: wp.vec3, n: wp
     if kind == ASPHALT:
         wide = noise(t.noise, p[0] * 0.013, p[1] * 0.013)
         middle = noise(t.noise, p[0] * 0.09 + 0.3, p[1] * 0.09)
-        grain = noise(t.noise, p[0] * 0.7, p[1] * 0.7)
-        crack = (
-            wp.clamp(1.0 - wp.abs(noise(t.noise, p[0] * 0.021, p[1] * 0.021 + 0.5)) * 60.0, 0.0, 1.0) * fine * t.wear
-        )
+        grain, crack = float(0.0), float(0.0)
+        if fine > 0.0:  # most of a road is too far away for it
+            grain = noise(t.noise, p[0] * 0.7, p[1] * 0.7)
+            crack = wp.abs(noise(t.noise, p[0] * 0.021, p[1] * 0.021 + 0.5)) * 60.0
+            crack = wp.clamp(1.0 - crack, 0.0, 1.0) * fine * t.wear
         patch = wp.clamp((wp.abs(noise(t.noise, p[0] * 0.007 + 0.2, p[1] * 0.007)) - 0.62) * 30.0, 0.0, 1.0) * t.wear
         out.albedo = base * (1.0 + 0.28 * wide + 0.16 * middle + 0.22 * grain * fine - 0.45 * crack - 0.3 * patch)
     elif kind == PAINT:
-        worn = noise(t.noise, p[0] * 0.06, p[1] * 0.06) + 0.7 * noise(t.noise, p[0] * 0.6, p[1] * 0.6) * fine
+        worn = noise(t.noise, p[0] * 0.06, p[1] * 0.06) + 0.7 * _fine_noise(t, p[0] * 0.6, p[1] * 0.6, fine)
         gone = wp.clamp((worn + 1.3 * t.wear - 1.15) * 2.0, 0.0, 0.85)
         out.albedo = wp.lerp(base * (1.0 + 0.06 * worn), t.palette[14] * 1.2, gone)
     elif kind == SIDEWALK:
         tone = _chance(int(wp.floor(p[0])), int(wp.floor(p[1])), 7)
         joint = wp.max(_line(p[0], 0.012, pixel), _line(p[1], 0.012, pixel))
         stain = noise(t.noise, p[0] * 0.05, p[1] * 0.05)
-        grain = noise(t.noise, p[0] * 0.8, p[1] * 0.8) * fine
+        grain = _fine_noise(t, p[0] * 0.8, p[1] * 0.8, fine)
         near = wp.clamp(1.2 - pixel * 4.0, 0.0, 1.0)
         out.albedo = base * (1.0 + 0.2 * (tone - 0.5) * near + 0.14 * stain + 0.1 * grain - 0.5 * joint)
     elif kind == GRASS:
         wide = noise(t.noise, p[0] * 0.011, p[1] * 0.011)
         middle = noise(t.noise, p[0] * 0.1, p[1] * 0.1)
-        grain = noise(t.noise, p[0] * 0.9, p[1] * 0.9) * fine
+        grain = _fine_noise(t, p[0] * 0.9, p[1] * 0.9, fine)
         dry = wp.clamp(0.35 + 0.8 * wide, 0.0, 1.0)
         out.albedo = wp.lerp(base, wp.vec3(1.7 * base[0], 1.15 * base[1], 1.3 * base[2]), dry) * (
             1.0 + 0.25 * middle + 0.4 * grain
@@ -158,7 +167,7 @@ def surface(t: Textures, kind: int, base: wp.vec3, param: int, p: wp.vec3, n: wp
         out.albedo = base * (1.0 + 0.3 * noise(t.noise, p[0] * 0.07, p[1] * 0.07 + p[2] * 0.05) - 0.3 * rows)
     elif kind == FOLIAGE:
         leaves = noise(t.noise, (p[0] + 0.7 * p[2]) * 0.23, (p[1] - 0.6 * p[2]) * 0.23)
-        small = noise(t.noise, (p[0] - p[2]) * 0.9, (p[1] + p[2]) * 0.9) * wp.clamp(1.0 - pixel * 6.0, 0.0, 1.0)
+        small = _fine_noise(t, (p[0] - p[2]) * 0.9, (p[1] + p[2]) * 0.9, wp.clamp(1.0 - pixel * 6.0, 0.0, 1.0))
         out.albedo = base * wp.max(1.0 + 0.75 * leaves + 0.7 * small, 0.15)
     elif kind == BARK or kind == KERB:
         out.albedo = base * (1.0 + 0.3 * noise(t.noise, (p[0] + p[1]) * 0.3, p[2] * 0.1 + p[0] * 0.2))
