@@ -7,6 +7,8 @@ and BRAKE_MPS2 back; braking grows with the square, so that gentle braking is fi
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import warp as wp
 from torch import Tensor, nn
@@ -52,7 +54,7 @@ class PolicyNet(nn.Module):
         super().__init__()
         widths = (features, *hidden)
         layers: list[nn.Module] = []
-        for a, b in zip(widths[:-1], widths[1:], strict=True):
+        for a, b in pairwise(widths):
             layers += [nn.Linear(a, b), nn.Tanh()]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(hidden[-1], 4)

@@ -13,7 +13,20 @@ from stack.scenearrays import TRACKS, ReferenceArrays, SceneArrays
 
 wp.set_module_options({"enable_backward": False})
 
-AHEAD_M = (1, 2, 4, 6, 8, 11, 14, 18, 22, 28, 36, 48)  # where along the Reference the policy looks; points are 1 m apart
+AHEAD_M = (
+    1,
+    2,
+    4,
+    6,
+    8,
+    11,
+    14,
+    18,
+    22,
+    28,
+    36,
+    48,
+)  # where along the Reference the policy looks; points are 1 m apart
 NEAREST = 8  # road users described to the policy
 MANEUVERS = 8
 

@@ -261,7 +261,7 @@ class Video:
     def __init__(self, path: Path, rate_hz: int, size_px: tuple[int, int] = SIZE_PX) -> None:
         self.path, self.part = path, path.with_name(path.name + ".part")
         self.container = av.open(str(self.part), "w", format="mp4", options={"movflags": "faststart"})
-        self.stream = self.container.add_stream("libx264", rate=rate_hz, options={"crf": "27", "preset": "superfast"})
+        self.stream = self.container.add_stream("libx264", rate=rate_hz, options={"crf": "30", "preset": "superfast"})
         self.stream.width, self.stream.height, self.stream.pix_fmt = *size_px, "yuv420p"
         self.stream.thread_count = 1
         self.frames = 0

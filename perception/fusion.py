@@ -202,7 +202,8 @@ def _from_cameras(
         (fx, _, cx), (_, fy, cy), _ = image.intrinsics.tolist()
         (ax, bx, zx, x0), (ay, by, zy, y0) = image.ego_from_camera[:2].tolist()
         score, yaw = seen.score.tolist(), seen.yaw_rad.tolist()
-        boxes = zip(seen.box_px.tolist(), seen.kind.tolist(), score, yaw, seen.distance_m.tolist(), spent.tolist(), strict=True)
+        sides, kinds, depths = seen.box_px.tolist(), seen.kind.tolist(), seen.distance_m.tolist()
+        boxes = zip(sides, kinds, score, yaw, depths, spent.tolist(), strict=True)
         for (left, top, right, bottom), kind_, score_, yaw_, depth_, spent_ in boxes:
             if score_ > SCORE_MIN:
                 a, b = (0.5 * (left + right) - cx) / fx * depth_, (0.5 * (top + bottom) - cy) / fy * depth_
@@ -213,7 +214,8 @@ def _from_cameras(
     for row in rows:
         x, y, depth_, bearing = row[0], row[1], row[2], row[8]
         if not any(
-            math.hypot(x - k[0], y - k[1]) < 1.0 + 0.12 * depth_ and abs(bearing - k[8]) < 0.02 + 0.5 / depth_ for k in keep
+            math.hypot(x - k[0], y - k[1]) < 1.0 + 0.12 * depth_ and abs(bearing - k[8]) < 0.02 + 0.5 / depth_
+            for k in keep
         ):
             keep.append(row)
     table = np.array([row[:7] for row in keep if not row[7]], dtype=np.float64).reshape(-1, 7)

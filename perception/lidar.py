@@ -84,7 +84,8 @@ class _Rig:
 
     def __call__(self, sweep: LidarSweep) -> Scan:
         host = self.host
-        host["range_steps"][:], host["bright"][:], host["pose"][0] = sweep.range_steps, sweep.intensity, sweep.ego_from_lidar
+        host["range_steps"][:], host["bright"][:] = sweep.range_steps, sweep.intensity
+        host["pose"][0] = sweep.ego_from_lidar
         for name, angle, unit in (("ring", sweep.elevation_rad, LIDAR_STEP_M), ("column", sweep.azimuth_rad, 1.0)):
             host[name][:, 0], host[name][:, 1] = unit * np.cos(angle), unit * np.sin(angle)
         for launch in self._launches:

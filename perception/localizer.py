@@ -56,7 +56,9 @@ class _Pending:
         self._walk = self._yaw_noise = 0.0
         self._decay = 1.0
 
-    def add(self, dt: float, dx: float, dy: float, cos: float, sin: float, v: float, k: float, r: float, decay: float) -> None:
+    def add(
+        self, dt: float, dx: float, dy: float, cos: float, sin: float, v: float, k: float, r: float, decay: float
+    ) -> None:
         """One step of `dt` at speed v and rate r, slip compliance k, moving by (dx, dy) a second."""
         side_v, side_bias, side_k = -2.0 * k * v * r, k * v * v, -v * v * r
         rows = []
@@ -82,7 +84,8 @@ class _Pending:
         f[EAST, EAST] = f[NORTH, NORTH] = self._decay
         speed = ACCEL_SIGMA**2 * self.span_s * 0.05  # model errors last about a tick
         error = GNSS_MARKOV_M**2 * (1.0 - self._decay**2)
-        return f, np.array([self._walk, self._walk, self._yaw_noise, speed, *(BIAS_WALK**2 * self.span_s), error, error])
+        walks = BIAS_WALK**2 * self.span_s
+        return f, np.array([self._walk, self._walk, self._yaw_noise, speed, *walks, error, error])
 
 
 class Localizer:

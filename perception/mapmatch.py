@@ -129,7 +129,7 @@ def register(points: EdgePoints, lines: MapLines, pose: F64, gate_m: float) -> t
 
 
 def _partners(pairs: list[tuple[F64, Lines]], pose: F64, reach_m: float) -> tuple[F64, F64, F64]:
-    """Points (N, 2) of the ego frame that have a map point within reach; n . q (N,) and n (N, 2) of their map points."""
+    """Points (N, 2) of the ego frame near a map point; n . q (N,) and n (N, 2) of these map points."""
     x, y, yaw = pose.tolist()
     cos, sin = math.cos(yaw), math.sin(yaw)
     parts = []

@@ -1,8 +1,8 @@
 """Camera frames, ranges and motion -> Scene: the order of the parts on one page.
 
-    network: pictures -> boxes, segmentation          lidar: sweep -> kerbs and markings, clusters
-    localizer: inertial, wheels, satellites, kerbs and markings against the map -> ego
-    lights: map + ego -> crops -> states               fusion: boxes + clusters + radar -> observations -> tracker -> tracks
+network: pictures -> boxes, segmentation          lidar: sweep -> kerbs and markings, clusters
+localizer: inertial, wheels, satellites, kerbs and markings against the map -> ego
+lights: map + ego -> crops -> states               fusion: boxes + clusters + radar -> observations -> tracker -> tracks
 """
 
 from __future__ import annotations
@@ -79,4 +79,3 @@ class Perception:
         out = Outputs(*self.network(batch))
         masks = SEMANTIC_OF_CLASS.to(self.device)[out.classes.argmax(dim=1)]
         return decode(out, [float(c.intrinsics[0, 0]) for c in cameras]), list(masks)
-

@@ -51,7 +51,7 @@ class SweepArrays:
 
 @wp.struct
 class ClusterArrays:
-    """Points and the groups that they form; all of fixed capacity. `out` per point or per group, `number` their count."""
+    """Points and the groups that they form; all of fixed capacity."""
 
     xyz: wp.array(dtype=wp.vec3)
     grid: wp.array(dtype=wp.int32)  # (SECTORS * DEPTHS,) first point in the cell, or -1

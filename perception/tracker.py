@@ -32,6 +32,7 @@ TENTATIVE_S = 0.25  # an unconfirmed track is dropped when unseen for longer
 CONFIRMED = 0.5
 GAIN = 0.4  # confidence won by a certain observation
 FADE_AFTER_S, FADE_S = 0.15, 0.6
+HITS_SHOWN = 3  # looks before a track is shown
 HITS_KEPT = 12  # looks that earn a track all of KEEP_S; one seen for a moment does not know its speed
 ROOM_M = 0.7  # an object that begins in the box of a known one, larger by this, is a piece of it
 OWN_AHEAD_M = 1.4  # from the ego's origin to its middle
@@ -118,7 +119,7 @@ class Tracker:
             free &= ~_known(tracks, seen, distance)
         unseen_s = time_s - tracks.seen_s
         tracks.confidence *= np.where(unseen_s > FADE_AFTER_S, np.exp(-(time_s - self._time_s) / FADE_S), 1.0)
-        tracks.confirmed |= tracks.confidence > CONFIRMED
+        tracks.confirmed |= (tracks.confidence > CONFIRMED) & (tracks.hits >= HITS_SHOWN)
         kept_s = KEEP_S[tracks.kind] * np.minimum(tracks.hits / HITS_KEPT, 1.0)
         keep = (unseen_s < np.where(tracks.confirmed, kept_s, TENTATIVE_S)) & ~_doubles(tracks)
         if ego is not None:

@@ -32,7 +32,8 @@ class TrainSettings:
     weight_decay: float = 1e-2
     light_steps: int = 2500
     light_batch: int = 256
-    checkpoint_every: int = 500
+    checkpoint_every: int = 250
+    threads: int = 2
 
 
 # rare and thin classes weigh more
@@ -202,7 +203,9 @@ def validate(net: Network, lights: LightNet, samples: Samples) -> dict[str, floa
     guess = torch.cat([net_out.argmax(1) for net_out in map(lights, batch.split(512))])
     scores["light_accuracy"] = float((guess == label).double().mean())
     red, green = STATES.index(3), STATES.index(1)
-    scores["light_red_as_green"] = float(((label == red) & (guess == green)).double().sum() / (label == red).sum().clamp(min=1))
+    scores["light_red_as_green"] = float(
+        ((label == red) & (guess == green)).double().sum() / (label == red).sum().clamp(min=1)
+    )
     return scores
 
 

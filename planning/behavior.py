@@ -30,6 +30,10 @@ EMERGENCY = wp.constant(MANEUVERS.index(Maneuver.EMERGENCY))
 PEDESTRIAN = wp.constant(int(Kind.PEDESTRIAN))
 PROP = wp.constant(int(Kind.PROP))
 UNKNOWN = wp.constant(int(LightState.UNKNOWN))
+LINE_MARGIN_M = wp.constant(
+    0.6
+)  # the car means to stop so far before a line: its position is not known to the centimetre
+UNSEEN_WAIT_S = wp.constant(15.0)  # before a light that cannot be seen
 YELLOW = wp.constant(int(LightState.YELLOW))
 RED = wp.constant(int(LightState.RED))
 SIGN_STOP = wp.constant(int(Sign.STOP))
@@ -203,6 +207,10 @@ def obey_entry(
         if state == UNKNOWN:
             seen = False
             slow_at(verdict, w, line, UNKNOWN_MPS)
+            if v < 1.0 and line < 6.0 and ref.waited_s[w] < UNSEEN_WAIT_S:  # a light that flickers is no green
+                stops = True
+                why = STOP_LIGHT
+                ref.waited_s[w] = ref.waited_s[w] + verdict.dt_s[w]
     if sign == SIGN_YIELD:
         slow_at(verdict, w, line, YIELD_MPS)
     if v < 0.3 and line < 3.0 and not stops:
@@ -246,7 +254,7 @@ def obey_entries(
             junction = lanes.lane_junction[lane]
             enters = junction >= 0 and junction != lanes.lane_junction[before]
             if lanes.lane_signal[lane] >= 0 or lanes.lane_sign[lane] > 0 or enters:
-                line = start + lanes.lane_stop_s_m[before] - shape.front_m
+                line = start + lanes.lane_stop_s_m[before] - shape.front_m - LINE_MARGIN_M
                 verdict.junction_m[w] = wp.min(verdict.junction_m[w], line)
                 if ref.cleared_lane[w] != lane and line > -4.0:
                     if nearest and line > 5.0:

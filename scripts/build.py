@@ -48,7 +48,9 @@ class DriveSettings:
 
 def settings_from(values: dict[str, Any], source: str) -> DriveSettings:
     """Checked settings; ConfigError names source and key."""
-    plain = {key: str(value) if key in ("record", "report") and value is not None else value for key, value in values.items()}
+    plain = {
+        key: str(value) if key in ("record", "report") and value is not None else value for key, value in values.items()
+    }
     return fill(DriveSettings, plain, source)
 
 

@@ -136,7 +136,44 @@ def report(
     typer.echo(f"report: {run(file, out)}")
 
 
-train = typer.Typer(help="Train the policy (stable-baselines3) or the perception network (torch).", no_args_is_help=True)
+@app.command()
+def dataset(
+    out: Annotated[Path, typer.Option("--out", help="Folder for images/, masks/ and coco.json.")],
+    frames: Annotated[
+        int, typer.Option("--frames", min=1, help="Frames to render; each has every camera of the rig.")
+    ] = 500,
+    maps: Annotated[list[str] | None, typer.Option("--map", help="Map by name or file; may be given again.")] = None,
+    seed: SeedOption = 0,
+    json_: JsonOption = None,
+) -> None:
+    """Render a labelled data set: COCO boxes with distance and heading, masks of CARLA's ids, light windows."""
+    from scripts.dataset import run
+
+    emit(run(out, maps or [], frames, seed), json_)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[float, typer.Option("--seconds", help="Time spent on each figure.")] = 3.0,
+    json_: JsonOption = None,
+) -> None:
+    """Measure every speed figure of the docs, side by side on this machine."""
+    from scripts.bench import run
+
+    emit(run(seconds, quiet=json_ == "-"), json_)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is here, what is missing, and how to get it."""
+    from scripts.doctor import run
+
+    raise typer.Exit(run())
+
+
+train = typer.Typer(
+    help="Train the policy (stable-baselines3) or the perception network (torch).", no_args_is_help=True
+)
 app.add_typer(train, name="train")
 
 

@@ -33,7 +33,18 @@ def one(row: str, seed: int, extra: list[str], kept: Path) -> dict[str, Any]:
     """The result of one drive, from disk or driven now."""
     path = kept / f"{row.replace(' ', '_')}_{seed}.json"
     if not path.is_file():
-        command = [sys.executable, "-m", "scripts.cli", "drive", "--seed", str(seed), "--device", "cpu", "--json", str(path)]
+        command = [
+            sys.executable,
+            "-m",
+            "scripts.cli",
+            "drive",
+            "--seed",
+            str(seed),
+            "--device",
+            "cpu",
+            "--json",
+            str(path),
+        ]
         done = subprocess.run([*command, *ROWS[row], *extra], cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{row} seed {seed}: exit code {done.returncode}\n{done.stderr[-2000:]}")
@@ -85,7 +96,9 @@ def main() -> None:
     parser.add_argument("--map", help="map file of another scenario, as for `ringroad drive`")
     parser.add_argument("--scenario", help="another scenario, as for `ringroad drive`")
     given = parser.parse_args()
-    extra = [part for flag in ("map", "scenario") if getattr(given, flag) for part in (f"--{flag}", getattr(given, flag))]
+    extra = [
+        part for flag in ("map", "scenario") if getattr(given, flag) for part in (f"--{flag}", getattr(given, flag))
+    ]
     kept = ROOT / "out" / "seeds" / given.name
     kept.mkdir(parents=True, exist_ok=True)
     jobs = [(row, seed) for row in given.rows for seed in range(given.seeds)]
@@ -94,7 +107,9 @@ def main() -> None:
     results: dict[str, list[dict[str, Any]]] = {row: [] for row in given.rows}
     for (row, _), result in zip(jobs, done, strict=True):
         results[row].append(result)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     command = f"python -m scripts.seeds {' '.join(sys.argv[1:])}".strip()
     head = f"# Seeds 0..{given.seeds - 1}: {given.name}\n\n`{command}` at commit {commit.stdout.strip()}.\n\n"
     (given.out / f"seeds_{given.name}.md").write_text(head + table(results), encoding="utf-8")

@@ -29,11 +29,11 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     from scripts.dataset import render
     from sim.maps import HELD_OUT, TRAINING
 
-    torch.set_num_threads(1)
     device_of(device)
     console = Console(file=sys.stderr)
     path = config or CONFIG
     settings = fill(TrainSettings, read_yaml(path), str(path))
+    torch.set_num_threads(settings.threads)
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     folders = {"train": (TRAINING, settings.frames), "validation": (HELD_OUT, settings.validation_frames)}

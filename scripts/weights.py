@@ -1,7 +1,7 @@
 """`make weights`: data, network and policy from fixed seeds, side by side on two cores, then into the repository.
 
-    python -m scripts.weights                 train what is not finished in out/, then install
-    python -m scripts.weights --install-only  copy finished weights, cards and curves into place
+python -m scripts.weights                 train what is not finished in out/, then install
+python -m scripts.weights --install-only  copy finished weights, cards and curves into place
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ JOBS = {"perception": ("network.safetensors", "lights.safetensors"), "policy": (
 PLACE = {"perception": ROOT / "perception" / "weights", "policy": ROOT / "control" / "weights"}
 CURVES = {
     "perception": ("network_curve.csv", "step", ("heat", "box", "distance", "segmentation"), "loss"),
-    "policy": ("curve.csv", "samples", ("done", "collision", "red_light", "off_route", "stuck", "time"), "share of episodes"),
+    "policy": (
+        "curve.csv",
+        "samples",
+        ("done", "collision", "red_light", "off_route", "stuck", "time"),
+        "share of episodes",
+    ),
 }
 
 
@@ -34,7 +39,18 @@ def train() -> None:
     running = {}
     for name in JOBS:
         log = (OUT / f"{name}.log").open("a", encoding="utf-8")
-        command = [sys.executable, "-m", "scripts.cli", "train", name, "--seed", "0", "--out", str(OUT / name), "--resume"]
+        command = [
+            sys.executable,
+            "-m",
+            "scripts.cli",
+            "train",
+            name,
+            "--seed",
+            "0",
+            "--out",
+            str(OUT / name),
+            "--resume",
+        ]
         running[name] = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         print(f"{name}: training, log in {OUT / f'{name}.log'}")
     while running:

@@ -58,7 +58,9 @@ class EmbeddedWorld:
             self.batch.step()
         self.tick += 1
         self._place_actors()
-        columns = {name: self.batch.state.numpy(name)[0] for name in ("hit_other", "hit_speed_mps", "hit_x_m", "hit_y_m")}
+        columns = {
+            name: self.batch.state.numpy(name)[0] for name in ("hit_other", "hit_speed_mps", "hit_x_m", "hit_y_m")
+        }
         frame = self._sense(np.zeros(3))
         self._events = self.referee.observe(self.truth(), hits_of_ego(columns))
         return frame
@@ -128,7 +130,13 @@ class EmbeddedWorld:
         )
         rows["driver"][0] = driver
         if driver == Driver.IDM:
-            typical = {"wish_factor": 1.0, "headway_s": 1.4, "accel_max_mps2": 1.6, "brake_comfort_mps2": 2.0, "gap_min_m": 2.5}
+            typical = {
+                "wish_factor": 1.0,
+                "headway_s": 1.4,
+                "accel_max_mps2": 1.6,
+                "brake_comfort_mps2": 2.0,
+                "gap_min_m": 2.5,
+            }
             for name, value in typical.items():
                 rows[name][0] = value
         self._build(scenario)

@@ -59,7 +59,9 @@ class LaneGraph:
     conflict_to_m: F32
     conflict_other_from_m: F32  # on the other lane
     conflict_other_to_m: F32
-    conflict_rank: I32  # 1: the other must give way; -1: this lane must give way; 0: settled by lights, or merge by order
+    conflict_rank: (
+        I32  # 1: the other must give way; -1: this lane must give way; 0: settled by lights, or merge by order
+    )
     # points (P,)
     x_m: F32
     y_m: F32
@@ -207,7 +209,6 @@ class LaneArrays:
     signal_cycle_s: wp.array(dtype=wp.float32)
     signal_green_from_s: wp.array(dtype=wp.float32)
     signal_green_s: wp.array(dtype=wp.float32)
-
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ def test_every_semantic_id_has_a_class_and_classes_map_back() -> None:
 
 
 def test_a_perfect_heat_map_costs_almost_nothing() -> None:
-    heat = targets(torch.tensor([[20.0, 40.0, 60.0, 80.0]]), torch.tensor([1.0]), torch.tensor([9.0]), torch.zeros(1), H, W, 160.0)
+    heat = targets(
+        torch.tensor([[20.0, 40.0, 60.0, 80.0]]), torch.tensor([1.0]), torch.tensor([9.0]), torch.zeros(1), H, W, 160.0
+    )
     heat = heat[None, :4]
     good, bad = torch.logit((heat == 1.0).float().clamp(1e-4, 1 - 1e-4)), torch.zeros_like(heat)
     assert heat_loss(good, heat) < 0.01 < 10.0 < heat_loss(bad, heat)
@@ -53,7 +55,9 @@ def test_a_few_steps_lower_the_loss() -> None:
     torch.manual_seed(0)
     net = Network().train()
     rgb = torch.randint(0, 255, (2, 3, 180, 320), dtype=torch.uint8)
-    want = targets(torch.tensor([[20.0, 40.0, 60.0, 80.0]]), torch.tensor([1.0]), torch.tensor([9.0]), torch.zeros(1), H, W, 160.0)
+    want = targets(
+        torch.tensor([[20.0, 40.0, 60.0, 80.0]]), torch.tensor([1.0]), torch.tensor([9.0]), torch.zeros(1), H, W, 160.0
+    )
     want, classes = want[None].expand(2, -1, -1, -1), torch.randint(0, 15, (2, 1, 1)).expand(2, 90, 160)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
     values = []

@@ -46,7 +46,12 @@ def test_actions_mean_the_same_discomfort_at_any_speed() -> None:
     speed = np.array([0.0, 5.0, 10.0, 20.0], np.float32)
     action = np.tile(np.array([[1.0, -1.0]], np.float32), (4, 1))
     control = wp.zeros((4, 2), dtype=wp.float32, device="cpu")
-    wp.launch(control_kernel, dim=4, inputs=[wp.array(action, device="cpu"), wp.array(speed, device="cpu"), 2.6, control], device="cpu")
+    wp.launch(
+        control_kernel,
+        dim=4,
+        inputs=[wp.array(action, device="cpu"), wp.array(speed, device="cpu"), 2.6, control],
+        device="cpu",
+    )
     curvature = np.tan(control.numpy()[:, 0]) / 2.6
     np.testing.assert_allclose(curvature, [0.2, 0.16, 0.04, 0.01], rtol=1e-5)
     np.testing.assert_allclose(control.numpy()[:, 1], -6.0)

@@ -14,7 +14,8 @@ from perception.lidar import Scan, Turn, cluster, scan
 from stack.frames import F64
 from stack.messages import LidarSweep
 
-BOXES = np.array([[95.0, -1.9, 0.0, 0.0, 4.4, 1.8, 1.5], [88.0, 6.0, 0.0, 0.4, 0.6, 0.6, 1.8], [90.0, 9.0, 0.0, 0.0, 30.0, 1.0, 3.0]])
+CAR, WALKER = [95.0, -1.9, 0.0, 0.0, 4.4, 1.8, 1.5], [88.0, 6.0, 0.0, 0.4, 0.6, 0.6, 1.8]
+BOXES = np.array([CAR, WALKER, [90.0, 9.0, 0.0, 0.0, 30.0, 1.0, 3.0]])
 
 
 def seen_sweep() -> LidarSweep:
@@ -81,7 +82,8 @@ def test_scans_do_not_share_memory_and_repeat() -> None:
 
 def test_nothing_seen_is_no_error() -> None:
     none, f32 = np.zeros(0), np.float32
-    empty = LidarSweep(none, none.astype(f32), np.zeros(2, f32), np.zeros((2, 0), np.uint16), np.zeros((2, 0), np.uint8), np.eye(4))
+    steps, intensity = np.zeros((2, 0), np.uint16), np.zeros((2, 0), np.uint8)
+    empty = LidarSweep(none, none.astype(f32), np.zeros(2, f32), steps, intensity, np.eye(4))
     assert len(Turn()(scan(empty), 0.05, 0.0, 0.0)) == 0
 
 

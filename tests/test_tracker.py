@@ -103,7 +103,8 @@ def test_radar_gives_speed_at_first_sight() -> None:
     tracker = Tracker()
     doppler = np.array([[1.0, 0.0, -12.0]])
     tracker(observed([(Kind.CAR, 40.0, 0.0)], 0.0, radial=doppler), 0.0)
-    out = tracker(observed([(Kind.CAR, 39.4, 0.0)], DT, radial=doppler), DT)
+    tracker(observed([(Kind.CAR, 39.4, 0.0)], DT, radial=doppler), DT)
+    out = tracker(observed([(Kind.CAR, 38.8, 0.0)], 2 * DT, radial=doppler), 2 * DT)
     assert out.velocity_mps[0, 0] == pytest.approx(-12.0, abs=0.6)
 
 

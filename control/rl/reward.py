@@ -84,9 +84,7 @@ def soft(excess: float, scale: float) -> float:
 
 
 @wp.kernel(enable_backward=False)
-def reward_kernel(
-    scene: SceneArrays, reference: ReferenceArrays, k: Weights, dt: float, out: RewardArrays
-):
+def reward_kernel(scene: SceneArrays, reference: ReferenceArrays, k: Weights, dt: float, out: RewardArrays):
     w = wp.tid()
     v = scene.speed_mps[w]
     target = reference.target_mps[w, 0]

@@ -147,7 +147,9 @@ def save(model: Any, out: Path) -> None:
     part.replace(out / "checkpoint.zip")
 
 
-def train(env: DrivingEnv, settings: PpoSettings, out: Path, seed: int, resume: bool, say: Callable[[str], None]) -> PPO:
+def train(
+    env: DrivingEnv, settings: PpoSettings, out: Path, seed: int, resume: bool, say: Callable[[str], None]
+) -> PPO:
     """Train for `settings.samples` in all; with `resume`, from `out/checkpoint.zip`."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,73 @@
+"""The command as a user meets it: help that reads well, bad input in one line with exit code 2."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+def ringroad(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.cli", *words], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_help_names_every_verb() -> None:
+    done = ringroad("--help")
+    assert done.returncode == 0
+    for verb in ("drive", "replay", "report", "train", "maps"):
+        assert verb in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["drive", "--map", "nowhere"], "nowhere"),
+        (["drive", "--scenario", "nothing"], "nothing"),
+        (["drive", "--weather", "hail", "--perception", "oracle", "--controller", "classical"], "hail"),
+        (["drive", "--seed", "minus"], "minus"),
+        (["drive", "--route", "3:x,4:1"], "3:x"),
+        (["replay", "none.mcap"], "none.mcap"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_clear_line(words: list[str], said: str) -> None:
+    done = ringroad(*words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_unknown_config_key_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "drive.yaml"
+    config.write_text("perceptoin: oracle\n")
+    done = ringroad("drive", "--config", str(config))
+    assert done.returncode == 2 and "perceptoin" in done.stderr and "drive.yaml" in done.stderr
+
+
+def test_broken_map_is_named_with_its_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.xodr"
+    broken.write_text((ROOT / "sim/maps/town_a.xodr").read_text()[:5000])
+    done = ringroad("drive", "--map", str(broken))
+    assert done.returncode == 2 and "broken.xodr:" in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, so asking for it is no error")
+def test_cuda_where_there_is_none() -> None:
+    done = ringroad("drive", "--device", "cuda")
+    assert done.returncode == 2 and "cuda" in done.stderr.lower()
+
+
+@pytest.mark.slow
+def test_json_on_standard_output_is_alone_there() -> None:
+    done = ringroad(
+        "drive", "--perception", "oracle", "--controller", "classical", "--route", "7:20,7:35", "--json", "-"
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["status"] in ("perfect", "completed") and result["route_completion"] > 0.9
