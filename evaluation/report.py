@@ -247,12 +247,12 @@ def write_report(recording_path: Path | str, result: dict[str, Any], out_dir: Pa
     recording = Recording(Path(recording_path))
     scenario, _ = recording.scenario()
     graph, route = scenario.graph, scenario.route
+    loader = PackageLoader("evaluation", ".")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     film = out / "drive.mp4"
     timeline, moments = _watch(recording, graph, route, film)
     driven = np.array([row[7:9] for row in timeline.rows], np.float64)
     places = [(m.x_m, m.y_m, f"{m.time_s:.1f} s: {m.title}", m.kind) for m in moments]
-    loader = PackageLoader("evaluation", ".")
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template("report.html.j2").render(
         result=result, scenario=scenario, meta=recording.meta, headline=_headline(result), moments=moments,
         charts=_charts(timeline, moments), town=town_map(graph, route, driven, places),

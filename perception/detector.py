@@ -77,7 +77,8 @@ def decode(outputs: Outputs, focal_px: list[float], score_min: float = SCORE_MIN
         box, score, y, x = box[kept], score[kept], y[kept], x[kept]
         cos, sin = outputs.heading[k, :, y, x].float()
         sight = ray_yaw((box[:, 0] + box[:, 2]) / 2.0, focal_px[k], w * STRIDE / 2.0)
-        distance = torch.exp(outputs.distance[k, 0, y, x].float()) * focal_px[k] / FOCAL_PX
+        log_distance = outputs.distance[k, 0, y, x].float().clamp(0.0, 6.0)  # 1 m to 400 m
+        distance = torch.exp(log_distance) * focal_px[k] / FOCAL_PX
         kinds = torch.tensor([int(i) for i in KINDS], dtype=torch.uint8)
         found.append(
             Detections(

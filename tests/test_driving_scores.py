@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,14 @@ def street() -> tuple[Any, Any]:
     return graph, make_route(graph, [0, 1, 2])
 
 
+@cache
+def step_zero() -> Step:
+    return step_at(0)
+
+
 def step(tick: int, x: float, speed: float = 8.0, others: Actors | None = None, light: LightState = LightState.GREEN,
          kinds: tuple[EventKind, ...] = (), value: float = 0.0, guard: str = "") -> Step:  # fmt: skip
-    plain = step_at(0)
+    plain = step_zero()
     truth = Truth(tick, ego_at(x, speed_mps=speed), others or Actors.empty(), np.array([light], np.uint8), ())
     events = tuple(Event(kind, tick + 1, (tick + 1) * TICK_S, "", True, value) for kind in kinds)
     return replace(
@@ -107,12 +113,16 @@ def test_idling_gains_nothing():
 def test_red_stops_count_once_for_each_light_and_only_for_a_light():
     red, green = LightState.RED, LightState.GREEN
     before = 95.0 - 4.0  # the sedan's front is about 3.7 m ahead of its origin; the line is at 99 m
-    waits = [step(k, before, speed=0.0, light=red) for k in range(30)]
-    creeps = [step(30, before + 0.5, speed=0.5, light=red), step(31, before + 0.6, speed=0.0, light=red)]
-    assert driven(*waits, *creeps).result(0.4)["exposure"]["red_light_stops"] == 1
-    assert driven(step(0, before, speed=0.0, light=green)).result(0.4)["exposure"]["red_light_stops"] == 0
-    assert driven(step(0, 50.0, speed=0.0, light=red)).result(0.2)["exposure"]["red_light_stops"] == 0
-    assert driven(step(0, before, speed=0.3, light=red)).result(0.4)["exposure"]["red_light_stops"] == 0
+
+    def stops(*rows: tuple[float, float, LightState]) -> int:
+        way = [step(k, 2.0 * k) for k in range(int(rows[0][0] / 2.0))]
+        halts = [step(len(way) + k, x, speed, light=light) for k, (x, speed, light) in enumerate(rows)]
+        return driven(*way, *halts).result(0.4)["exposure"]["red_light_stops"]
+
+    assert stops(*[(before, 0.0, red)] * 30, (before + 0.5, 0.5, red), (before + 0.6, 0.0, red)) == 1
+    assert stops((before, 0.0, green)) == 0
+    assert stops((50.0, 0.0, red)) == 0
+    assert stops((before, 0.3, red)) == 0
 
 
 def test_following_needs_a_moving_leader_on_the_own_lane():
