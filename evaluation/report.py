@@ -16,6 +16,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
+from evaluation.birdseye import GROUND
 from evaluation.charts import Line, Mark, band_chart, line_chart, town_map
 from evaluation.draw import FRAME_TICKS, MANEUVER_TEXT, Painter, Video
 from evaluation.driving import Exposure, RoutePath
@@ -26,7 +27,7 @@ from stack.messages import Event, EventKind, Step
 from stack.recording import Recording
 from stack.vehicle import load_vehicle
 
-MOMENTS_MAX = {"infraction": 8, "red": 3, "turn": 3, "guard": 3, "end": 1}
+MOMENTS_MAX = {"infraction": 8, "red": 3, "turn": 4, "guard": 3, "end": 1}
 GUARD_APART_S = 5.0  # between two interventions that both get a picture
 PICTURE_PX = (853, 300)
 SEEN_M = 2.5  # a track so near to an actor is its track
@@ -183,9 +184,9 @@ def _jpeg(picture: Image.Image) -> str:
 
 def _moment_picture(page: Image.Image) -> str:
     """Wide camera and bird's-eye view side by side, cut from a painted page."""
-    joined = Image.new("RGB", (1280, 450))
+    joined = Image.new("RGB", (1280, 450), GROUND)
     joined.paste(page.crop((0, 0, 800, 450)), (0, 0))
-    joined.paste(page.crop((800, 270, 1280, 720)), (800, 0))
+    joined.paste(page.crop((803, 273, 1280, 693)), (803, 15))  # without its legend
     return _jpeg(joined.resize(PICTURE_PX, Image.Resampling.LANCZOS))
 
 

@@ -221,13 +221,19 @@ def main() -> None:
     """Entry point: bad input is one clear line on standard error and exit code 2."""
     _add_maps()
     try:
-        app()
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        message = " ".join(error.format_message().split())
+        if message:  # empty after the help that a bare `ringroad` shows
+            sys.stderr.write(f"ringroad: {message}\n")
+        raise SystemExit(2) from None
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"ringroad: {error}\n")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("ringroad: interrupted\n")
         raise SystemExit(130) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
         held.callback(world.close)
         stack = build_stack(scenario, settings, device, world.truth)
         world.warm_up(scenario)
-        recorder = held.enter_context(Recorder(record, drive_meta(scenario, road_map, settings))) if record else None
+        closing = held.enter_context(ExitStack())
+        recorder = closing.enter_context(Recorder(record, drive_meta(scenario, road_map, settings))) if record else None
         score = DriveScore(scenario.graph, scenario.route)
         started = time.perf_counter()
         for step in drive(world, timed(stack, times), scenario):
@@ -77,6 +78,7 @@ def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
         }  # fmt: skip
         if recorder:
             recorder.finish(result)
+        closing.close()  # the report reads the finished file
         summarise(result, console)
         if record and settings.record:
             console.print(f"recording: {record}")

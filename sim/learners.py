@@ -97,7 +97,7 @@ def look(st: StateArrays, actors: int, out: SceneArrays):
     out.yaw_rate_radps[w] = st.yaw_rate_radps[w, 0] + 0.003 * normal(seed, STREAM, tick, 0, 4)
     out.accel_mps2[w] = st.ax_mps2[w, 0] + 0.1 * normal(seed, STREAM, tick, 0, 5)
     out.wheel_angle_rad[w] = st.wheel_angle_rad[w, 0]
-    n = 0
+    n = wp.int32(0)  # a plain 0 would be a constant to Warp
     for k in range(1, actors):
         if st.kind[w, k] != 0 and n < TRACK_COUNT:
             c = st.centre_m[w, k]

@@ -9,6 +9,7 @@ import pytest
 from handmade import arc, line, make_graph, make_route, make_scene, route_arrays
 
 from control.classical import Classical
+from planning.behavior import LINE_MARGIN_M
 from planning.reference import ReferenceKernel, to_message
 from stack.labels import Kind, LightState
 from stack.lanegraph import LaneGraph, Route
@@ -89,7 +90,7 @@ def test_tracks_an_s_curve_within_20_cm(radius: float) -> None:
 
 
 @pytest.mark.parametrize("speed", [4.0, 9.0, 13.0])
-def test_stops_within_half_a_metre_before_a_line(speed: float) -> None:
+def test_stops_within_half_a_metre_of_its_mark_before_a_line(speed: float) -> None:
     graph = make_graph(
         [line(0, 0, 90, 0), line(90, 0, 110, 0), line(110, 0, 160, 0)], {0: [1], 1: [2]}, 1,
         lane_signal={1: 0}, lane_junction={1: 0},
@@ -98,7 +99,8 @@ def test_stops_within_half_a_metre_before_a_line(speed: float) -> None:
     for _ in range(500):
         car.step(signals=[LightState.RED])
     log = np.array(car.log)
-    assert 88.5 < car.x + FRONT_M <= 89.0
+    mark = 89.0 - LINE_MARGIN_M
+    assert mark - 0.5 < car.x + FRONT_M <= mark
     assert log[-1, 2] < 0.02
     assert log[:, 3].min() > -3.0
     moving = log[1:, 2] > 0.5

@@ -30,7 +30,7 @@ def test_help_names_every_verb() -> None:
         (["drive", "--map", "nowhere"], "nowhere"),
         (["drive", "--scenario", "nothing"], "nothing"),
         (["drive", "--weather", "hail", "--perception", "oracle", "--controller", "classical"], "hail"),
-        (["drive", "--seed", "minus"], "minus"),
+        (["drive", "--seed", "minus"], "--seed"),
         (["drive", "--route", "3:x,4:1"], "3:x"),
         (["replay", "none.mcap"], "none.mcap"),
     ],

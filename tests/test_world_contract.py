@@ -77,8 +77,8 @@ def test_same_seed_same_bytes_another_seed_others(scenario_and_world: tuple[Scen
 
 
 def test_without_guard_the_wanted_control_goes_through() -> None:
-    from tests.steps import step
+    from tests.steps import step_at
 
-    given = step(0)
+    given = step_at(0)
     passed = Unguarded(EGO)(Control(0.1, 1.0), given.plan, given.scene, given.frame)
     assert passed.control == Control(0.1, 1.0) and passed.intervention == ""

@@ -111,7 +111,7 @@ def reward_kernel(scene: SceneArrays, reference: ReferenceArrays, k: Weights, dt
 
     out.age_s[w] = out.age_s[w] + dt
     out.still_s[w] = wp.where(v < 0.3 and target > 1.0, out.still_s[w] + dt, 0.0)
-    end = 0
+    end = wp.int32(0)
     if reference.route_left_m[w] < 4.0:
         end = 5
     elif out.age_s[w] > k.time_s:

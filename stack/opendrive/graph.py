@@ -25,6 +25,7 @@ from stack.opendrive.crossings import Crossing, crosswalks, walks
 from stack.opendrive.lanes import GraphLane, Pair, graph_lanes, lane_links, neighbours
 from stack.opendrive.records import MapError
 from stack.opendrive.roads import RoadMap
+from stack.opendrive.sight import in_sight
 
 TURN_RAD = 0.5  # heading change from which a junction lane is a turn
 
@@ -47,7 +48,7 @@ def build_graph(road_map: RoadMap) -> LaneGraph:
     turns = [_turn(lane) if network.junction[i] >= 0 else 0 for i, lane in enumerate(lanes)]
     found = _conflicts(road_map, network, links, signals, lane_signal, signs, turns)
     beside, allowed = neighbours(lanes)
-    return LaneGraph(
+    graph = LaneGraph(
         name=road_map.name,
         lane_key=tuple(lane.key for lane in lanes),
         lane_limit_mps=_f32(speed_limits(road_map, network)),
@@ -69,6 +70,7 @@ def build_graph(road_map: RoadMap) -> LaneGraph:
         **_crossing_arrays(quads, crossings),
         **_walk_arrays(walks(road_map)),
     )
+    return in_sight(graph)
 
 
 def _f32(values: ArrayLike) -> NDArray[np.float32]:
