@@ -81,9 +81,7 @@ class Fusion:
         joined = _Found(*[np.concatenate(pair) for pair in zip(*(vars(f).values() for f in found), strict=True)])
         return _to_world(joined, doppler(joined, radar, ego, self._radar), ego)
 
-    def _from_clusters(
-        self, clusters: Clusters, kind: NDArray[np.int64], score: F64, heading: F64, ego: Ego
-    ) -> _Found:
+    def _from_clusters(self, clusters: Clusters, kind: NDArray[np.int64], score: F64, heading: F64, ego: Ego) -> _Found:
         """Clusters that a camera named, or that stand on a lane with the extent of a road user."""
         b = clusters.bounds_m
         extent = np.maximum(b[:, 1] - b[:, 0], b[:, 3] - b[:, 2])

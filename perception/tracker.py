@@ -182,9 +182,7 @@ def _white_noise(dt_s: float) -> F64:
     return np.array([[dt_s**3 / 3.0, dt_s**2 / 2.0], [dt_s**2 / 2.0, dt_s]])
 
 
-def associate(
-    tracks: _Tracks, seen: Observations, time_s: float
-) -> tuple[F64, NDArray[np.int64], NDArray[np.int64]]:
+def associate(tracks: _Tracks, seen: Observations, time_s: float) -> tuple[F64, NDArray[np.int64], NDArray[np.int64]]:
     """Squared Mahalanobis distances (T, N); matched track rows and observation rows.
 
     Least total distance plus class mismatch, within GATE.

@@ -37,9 +37,7 @@ def graph(heads: list[tuple[float, float, float, int]], signals: int) -> SimpleN
 
 
 def test_truck_hides_pedestrian_but_not_the_car_beside_it() -> None:
-    them = actors(
-        [(20, 0, 0, Kind.TRUCK), (27, 0, 0, Kind.PEDESTRIAN), (27, 8, 0, Kind.CAR), (200, 0, 0, Kind.CAR)]
-    )
+    them = actors([(20, 0, 0, Kind.TRUCK), (27, 0, 0, Kind.PEDESTRIAN), (27, 8, 0, Kind.CAR), (200, 0, 0, Kind.CAR)])
     assert actors_in_view(ego(), them).tolist() == [True, False, True, False]
 
 

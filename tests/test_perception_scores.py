@@ -44,7 +44,11 @@ def coco(found: list[Detections], wanted: list[tuple[Any, Any, Any]]) -> dict[st
     pycocotools = pytest.importorskip("pycocotools.coco")
     cocoeval = pytest.importorskip("pycocotools.cocoeval")
     truth = pycocotools.COCO()
-    rows = [(k, box, int(kind)) for k, (boxes, kinds, _) in enumerate(wanted) for box, kind in zip(boxes, kinds, strict=True)]
+    rows = [
+        (k, box, int(kind))
+        for k, (boxes, kinds, _) in enumerate(wanted)
+        for box, kind in zip(boxes, kinds, strict=True)
+    ]
     truth.dataset = {
         "images": [{"id": k} for k in range(len(wanted))],
         "categories": [{"id": k} for k in sorted({kind for _, _, kind in rows})],

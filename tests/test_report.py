@@ -43,7 +43,10 @@ def steps_along(scenario: Scenario) -> list[Step]:
     for tick in range(TICKS):
         at = int(np.searchsorted(path.s_m, 8.0 * tick * TICK_S))
         (x, y), yaw = path.xy_m[at], float(path.yaw_rad[at])
-        ego, cars = ego_at(float(x), float(y), yaw), actors_at([(float(x) + 8.0, float(y)), (float(x), float(y) + 12.0)])
+        ego, cars = (
+            ego_at(float(x), float(y), yaw),
+            actors_at([(float(x) + 8.0, float(y)), (float(x), float(y) + 12.0)]),
+        )
         plain = step_at(tick)
         line = path.xy_m[at : at + 64].astype(np.float32)
         plan = replace(
@@ -56,7 +59,9 @@ def steps_along(scenario: Scenario) -> list[Step]:
         truth = replace(plain.truth, ego=ego, actors=cars, signal_state=lights)
         kinds = {10: (EventKind.COLLISION_VEHICLE, "car 1"), 20: (EventKind.RED_LIGHT, "signal 0")}
         events = tuple(
-            Event(kind, tick + 1, (tick + 1) * TICK_S, other, value=2.5) for at, (kind, other) in kinds.items() if at == tick
+            Event(kind, tick + 1, (tick + 1) * TICK_S, other, value=2.5)
+            for at, (kind, other) in kinds.items()
+            if at == tick
         )
         out.append(replace(plain, scene=scene, truth=truth, plan=plan, events=events))
     return out
@@ -139,7 +144,9 @@ def test_charts_are_xml_and_keep_their_values():
     heights = {float(v) for v in re.findall(r"[ML][\d.]+ ([\d.]+)", path.get("d") or "")}
     assert len(heights) == 1  # constant where known, nothing drawn where it is not
     assert path.findtext("title") == "a < b"
-    bands = ET.fromstring(band_chart(time_s, ["follow"] * 60 + ["cruise"] * 40, {"follow": "F", "cruise": "C"}, "label"))
+    bands = ET.fromstring(
+        band_chart(time_s, ["follow"] * 60 + ["cruise"] * 40, {"follow": "F", "cruise": "C"}, "label")
+    )
     assert [r.get("class") for r in bands.iter("rect")] == ["band follow", "band cruise"]
     assert runs(time_s[:4], [1, 1, 2, 2]) == [(0.0, pytest.approx(0.1), 1), (pytest.approx(0.1), pytest.approx(0.2), 2)]
 
