@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from control.policy import WEIGHTS as POLICY
-from perception.lights import WEIGHTS as LIGHTS
-from perception.network import WEIGHTS as NETWORK
 from scripts.build import DriveSettings, build_scenario, build_stack
 from sim.world import EmbeddedWorld
 from stack.loop import Scenario, drive
 from stack.messages import Actors, Truth
-
-TRAINED = NETWORK.is_file() and LIGHTS.is_file() and POLICY.is_file()
-needs_weights = pytest.mark.skipif(not TRAINED, reason="weights are not trained yet: make weights")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +41,6 @@ def test_oracle_and_classical_drive_off_and_repeat(scenario_and_world: tuple[Sce
     assert speed > 3.0 and hashes[0] == hashes[1]
 
 
-@needs_weights
 @pytest.mark.slow
 def test_the_driver_never_sees_truth(
     scenario_and_world: tuple[Scenario, EmbeddedWorld], monkeypatch: pytest.MonkeyPatch
@@ -65,7 +58,6 @@ def test_the_driver_never_sees_truth(
     np.testing.assert_array_equal(honest, commands(scenario, world, settings, 40))
 
 
-@needs_weights
 @pytest.mark.slow
 def test_network_and_policy_drive_off(scenario_and_world: tuple[Scenario, EmbeddedWorld]) -> None:
     scenario, world = scenario_and_world
