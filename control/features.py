@@ -32,7 +32,7 @@ MANEUVERS = 8
 
 EGO_NAMES = (
     "speed", "accel", "yaw_rate", "wheel_angle", "lateral", "heading", "limit", "target", "over_target",
-    "stop_near", "stop_brake", "leader_near", "leader_speed", "leader_brake",
+    "stop_near", "stop_brake", "leader_near", "leader_speed", "leader_brake", "stop_close", "leader_close",
 )  # fmt: skip
 FEATURE_NAMES: tuple[str, ...] = (
     EGO_NAMES
@@ -52,6 +52,7 @@ NEAREST_COUNT = wp.constant(NEAREST)
 MANEUVER_COUNT = wp.constant(MANEUVERS)
 TRACK_COUNT = wp.constant(TRACKS)
 TRACK_REACH_M = wp.constant(50.0)
+CLOSE_M = wp.constant(3.0)  # where decimetres matter
 
 Slots = wp.types.vector(length=NEAREST, dtype=wp.int32)
 Distances = wp.types.vector(length=NEAREST, dtype=wp.float32)
@@ -103,6 +104,8 @@ def features_kernel(scene: SceneArrays, reference: ReferenceArrays, out: wp.arra
     out[w, 11] = nearness(gap)
     out[w, 12] = wp.where(has_leader, leader / 15.0, 1.0)
     out[w, 13] = wp.where(has_leader, needed_brake(speed - leader, gap), 0.0)
+    out[w, 14] = wp.exp(-wp.max(stop, 0.0) / CLOSE_M)
+    out[w, 15] = wp.exp(-wp.max(gap, 0.0) / CLOSE_M)
     at = EGO_COUNT
     for k in range(MANEUVER_COUNT):
         out[w, at + k] = wp.where(reference.maneuver[w] == k, 1.0, 0.0)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.optimization import fuse
 
 from perception import lidar, lights, network
 from perception.detector import decode
+from perception.export import session
 from perception.fusion import Fusion
 from perception.lights import LightNet, Lights
 from perception.localizer import Localizer
@@ -54,7 +54,10 @@ class Perception:
     ) -> None:
         """`blind` shows the network black pictures: the ablation that says what the cameras are worth."""
         self.device, self.blind = device, blind
-        self.network = fuse(load_network(Network(), weights)).to(device).to(memory_format=torch.channels_last)
+        net = load_network(Network(), weights)
+        mount = rig.cameras[0]
+        example = torch.zeros((1, 3, mount.height_px, mount.width_px), dtype=torch.uint8)
+        self.network = session(net, example) if device == "cpu" else net.to(device).to(memory_format=torch.channels_last)
         self.lights = Lights(graph, load_network(LightNet(), light_weights).to(device))
         self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
         self.localizer = Localizer(graph, start_pose(graph, route))
@@ -74,17 +77,14 @@ class Perception:
             frame.tick, frame.time_s, ego, tracks, signal_state, signal_confidence, tuple(detections), tuple(semantic)
         )
 
+    @torch.inference_mode()
     def see(self, cameras: tuple[CameraImage, ...]) -> tuple[list[Detections], list[Tensor]]:
         """Boxes of each picture, and its segmentation as CARLA ids at a quarter of its size."""
         pictures = torch.stack([camera.rgb for camera in cameras]).to(self.device)
         if self.device == "cpu":  # one core for each picture; two in a batch would share one
-            parts = list(self.pool.map(self._forward, pictures.split(1)))
+            parts = list(self.pool.map(self.network, pictures.split(1)))
             out = Outputs(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
         else:
-            out = Outputs(*self._forward(pictures))
+            out = Outputs(*self.network(pictures))
         masks = SEMANTIC_OF_CLASS.to(self.device)[out.classes.argmax(dim=1)]
         return decode(out, [float(c.intrinsics[0, 0]) for c in cameras]), list(masks)
-
-    @torch.inference_mode()
-    def _forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        return self.network(pictures)

@@ -218,8 +218,10 @@ def obey_entry(
     if sign == SIGN_STOP:
         why = STOP_SIGN
         stops = ref.waited_s[w] < STOPPED_S
-    if not stops and line < 20.0 + v * v / (2.0 * BRAKE_MPS2):
+    if not stops and line < 20.0 + v * v / (2.0 * BRAKE_MPS2) and ref.granted_lane[w] != lane:
         stops = not way_is_free(lanes, lines, scene, route, ref, scratch, shape, w, r, entry, line, verdict)
+        if not stops and line < v * v / (2.0 * FIRM_MPS2):  # too late to change one's mind
+            ref.granted_lane[w] = lane
     if not stops:
         commits = 0.3
         if signal < 0:
@@ -228,6 +230,7 @@ def obey_entry(
             ref.cleared_lane[w] = lane
             ref.waited_s[w] = 0.0
     if stops:
+        ref.granted_lane[w] = -1
         stop_at(verdict, w, line, why)
     return stops
 

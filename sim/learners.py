@@ -27,10 +27,12 @@ from stack.vehicle import VehicleParams, load_vehicle, pedals_of
 
 wp.set_module_options({"enable_backward": False})
 
-VEHICLES = 15  # most in a world, beside the learner
+VEHICLES = 18  # most in a world, beside the learner
 WALKERS = 4
 POOL = 768  # starts kept
 ROUTE_M = (150.0, 420.0)
+ALONG_ROUTE = 0.5  # share of the vehicles that start on the learner's route; the others start on lanes
+NEAR_ROUTE_M = 120.0  # this near to it, so that few are never met
 TRAFFIC = ("sedan", "hatchback", "suv", "van", "truck", "bus", "motorcycle", "bicycle")
 TICK = wp.constant(TICK_S)
 TRACK_COUNT = wp.constant(TRACKS)
@@ -188,6 +190,15 @@ def judge(
                 red_run[w] = 1
 
 
+def lanes_near(graph: LaneGraph, route: Route, reach_m: float) -> NDArray[np.int64]:
+    """Lanes whose middle is within `reach_m` of the route."""
+    middle = graph.lane_start + graph.lane_count // 2
+    line = np.concatenate([graph.points(int(lane))[::10, :2] for lane in route.lanes])
+    xy = np.stack([graph.x_m[middle], graph.y_m[middle]], axis=-1)
+    away = np.hypot(*(xy[:, None] - line[None]).transpose(2, 0, 1)).min(axis=1)
+    return np.flatnonzero(away < reach_m)
+
+
 class Learners:
     """Worlds for `control.rl.env.DrivingEnv`."""
 
@@ -258,11 +269,12 @@ class Learners:
         k = int(rng.integers(len(self.maps)))
         route = self.random_route(self.maps[k], seed, *ROUTE_M)
         first = self.first_lane[k]
+        near = first + lanes_near(self.maps[k], route, NEAR_ROUTE_M)
         route = Route((route.lanes + first).astype(np.int32), route.start_s_m, route.goal_s_m, route.length_m)
         rows = spawn(
             self.graph, self.params, seed, int(rng.integers(4, VEHICLES + 1)), int(rng.integers(0, WALKERS + 1)),
             ego_start=(int(route.lanes[0]), route.start_s_m), near_route=route,
-            lanes=range(first, first + self.maps[k].lanes), walks=range(self.first_walk[k], self.first_walk[k + 1]),
+            lanes=near.tolist(), walks=range(self.first_walk[k], self.first_walk[k + 1]), along_route=ALONG_ROUTE,
         )  # fmt: skip
         self._disturb(rows, rng)
         self.pool.append((route, rows))

@@ -40,14 +40,16 @@ def spawn(
     ego_start: tuple[int, float] | None = None,
     near_route: Route | None = None,
     ego_model: int = 0,
-    lanes: range | None = None,
+    lanes: Sequence[int] | None = None,
     walks: range | None = None,
+    along_route: float = ALONG_ROUTE,
 ) -> dict[str, NDArray[Any]]:
     """Columns of StateArrays, one entry for each actor; the ego comes first (driver POLICY) where `ego_start` is given.
 
     `ego_start` is a lane and a distance along it. The columns left out are for `Batch.reset_world` to fill.
 
-    `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on one map of several joined ones.
+    `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on a part of the map;
+    a share `along_route` of the vehicles starts on the route.
     Fewer vehicles come back where the map has no room for all.
     """
     rng = generator(seed, Stream.SPAWN)
@@ -55,10 +57,10 @@ def spawn(
     if ego_start is not None:
         rows.append(_vehicle_row(graph, models, ego_model, *ego_start) | {"driver": Driver.POLICY})
     shares = model_shares(models, sharpest_bend(graph))
-    open_lanes = np.array([k for k in lanes or range(graph.lanes) if _open(graph, k)], np.int64)
+    open_lanes = np.array([k for k in (range(graph.lanes) if lanes is None else lanes) if _open(graph, k)], np.int64)
     on_route = _route_lanes(graph, near_route)
     for n in range(vehicles):
-        pool = on_route if n < ALONG_ROUTE * vehicles and len(on_route) else open_lanes
+        pool = on_route if n < along_route * vehicles and len(on_route) else open_lanes
         model = int(rng.choice(len(models), p=shares))
         row = _find_place(graph, models, model, pool, rows, ego_start is not None, rng)
         if row is not None:
