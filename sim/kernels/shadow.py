@@ -1,7 +1,7 @@
 """Shadows: a map of the static scenery as the sun sees it, made once; and the actors' boxes, found through a grid.
 
 The map holds, per texel of the plane across the sun's rays, the height along them of the first thing that is
-hit, in mm. The ground casts no shadow, so no bias is needed where most shadows fall. Actors are held as one
+hit. The ground casts no shadow, so no bias is needed where most shadows fall. Actors are held as one
 64-bit mask per cell of a grid that follows the viewer; a point tests the boxes of its cell only.
 """
 
@@ -22,10 +22,11 @@ MAP_TEXELS = 10_000_000
 CELL_M = 4.0
 CELLS = 64  # the grid spans 256 m about the viewer
 CASTERS = 64  # actors beyond this row cast no shadow
-LOWEST = -(1 << 30)
+STEPS_PER_M = 50.0  # of the heights in the map: +-650 m
 GROUND = (Semantic.ROAD, Semantic.ROAD_LINE, Semantic.SIDEWALK, Semantic.TERRAIN)
 
 CELL = wp.constant(CELL_M)
+GRAIN = wp.constant(STEPS_PER_M)
 N_CELLS = wp.constant(CELLS)
 
 
@@ -34,13 +35,15 @@ class ShadowArrays:
     sun_from_world: wp.mat33  # rows: across, across, along the rays towards the sun
     origin: wp.vec2  # of the map in the plane across, m
     texel_m: float
-    height: wp.array2d(dtype=wp.int32)  # mm
+    columns: int  # texels
+    rows: int
+    height: wp.array(dtype=wp.int16)  # 1/50 m, in tiles of 8 x 4 texels: one line of the cache each
     cells: wp.array2d(dtype=wp.uint64)
     corner: wp.vec2  # world position of cell (0, 0)
 
 
 @wp.kernel(enable_backward=False)
-def _draw_map(g: GeometryArrays, casts: wp.array(dtype=wp.int32), out: ShadowArrays):
+def _draw_map(g: GeometryArrays, casts: wp.array(dtype=wp.int32), out: ShadowArrays, height: wp.array2d(dtype=wp.int32)):
     t = wp.tid()
     if casts[t] == 0:
         return
@@ -54,22 +57,31 @@ def _draw_map(g: GeometryArrays, casts: wp.array(dtype=wp.int32), out: ShadowArr
     x1 = int(wp.floor((wp.max(a[0], wp.max(b[0], c[0])) - out.origin[0]) / out.texel_m - 0.5))
     y0 = int(wp.ceil((wp.min(a[1], wp.min(b[1], c[1])) - out.origin[1]) / out.texel_m - 0.5))
     y1 = int(wp.floor((wp.max(a[1], wp.max(b[1], c[1])) - out.origin[1]) / out.texel_m - 0.5))
-    for y in range(wp.max(y0, 0), wp.min(y1, out.height.shape[0] - 1) + 1):
+    for y in range(wp.max(y0, 0), wp.min(y1, out.rows - 1) + 1):
         py = out.origin[1] + (float(y) + 0.5) * out.texel_m
-        for x in range(wp.max(x0, 0), wp.min(x1, out.height.shape[1] - 1) + 1):
+        for x in range(wp.max(x0, 0), wp.min(x1, out.columns - 1) + 1):
             px = out.origin[0] + (float(x) + 0.5) * out.texel_m
             u = ((px - a[0]) * (c[1] - a[1]) - (py - a[1]) * (c[0] - a[0])) / area
             v = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) / area
             if u >= 0.0 and v >= 0.0 and u + v <= 1.0:
                 z = a[2] + u * (b[2] - a[2]) + v * (c[2] - a[2])
-                wp.atomic_max(out.height, y, x, int(z * 1000.0))
+                wp.atomic_max(height, y, x, int(wp.ceil(z * GRAIN)))
 
 
 @wp.func
-def _texel(s: ShadowArrays, x: int, y: int, z_mm: int) -> float:
-    if x < 0 or y < 0 or x >= s.height.shape[1] or y >= s.height.shape[0]:
-        return 1.0
-    return wp.where(s.height[y, x] > z_mm, 0.0, 1.0)
+def _place(s: ShadowArrays, x: int, y: int) -> int:
+    return (((y >> 2) * ((s.columns + 7) >> 3) + (x >> 3)) << 5) + ((y & 3) << 3) + (x & 7)
+
+
+@wp.kernel(enable_backward=False)
+def _tile(height: wp.array2d(dtype=wp.int32), out: ShadowArrays):
+    y, x = wp.tid()
+    out.height[_place(out, x, y)] = wp.int16(wp.clamp(height[y, x], -32768, 32767))
+
+
+@wp.func
+def _texel(s: ShadowArrays, x: int, y: int, z: int) -> float:
+    return wp.where(int(s.height[_place(s, x, y)]) > z, 0.0, 1.0)
 
 
 @wp.func
@@ -79,7 +91,9 @@ def sunlight(s: ShadowArrays, p: wp.vec3, normal: wp.vec3) -> float:
     fx, fy = (q[0] - s.origin[0]) / s.texel_m - 0.5, (q[1] - s.origin[1]) / s.texel_m - 0.5
     x, y = int(wp.floor(fx)), int(wp.floor(fy))
     u, v = fx - wp.floor(fx), fy - wp.floor(fy)
-    z = int(q[2] * 1000.0) + 250
+    if x < 0 or y < 0 or x >= s.columns - 1 or y >= s.rows - 1:
+        return 1.0
+    z = int((q[2] + 0.25) * GRAIN)
     low = _texel(s, x, y, z) * (1.0 - u) + _texel(s, x + 1, y, z) * u
     high = _texel(s, x, y + 1, z) * (1.0 - u) + _texel(s, x + 1, y + 1, z) * u
     return low * (1.0 - v) + high * v
@@ -179,10 +193,14 @@ def shadow_map(geometry: Geometry, to_sun: F64) -> Any:
     out.sun_from_world, out.origin, out.texel_m = wp.mat33(rotation), wp.vec2(*low), texel
     width, height = (np.ceil((high - low) / texel)).astype(int)
     device = geometry.device
-    out.height = wp.full((int(height), int(width)), LOWEST, dtype=wp.int32, device=device)
+    out.columns, out.rows = int(width), int(height)
+    tiles = -(-out.columns // 8) * -(-out.rows // 4)
+    out.height = wp.full(32 * tiles, -32768, dtype=wp.int16, device=device)
+    drawn = wp.full((out.rows, out.columns), -32768, dtype=wp.int32, device=device)
     out.cells = wp.zeros((CELLS, CELLS), dtype=wp.uint64, device=device)
     flags = wp.array(casts.astype(np.int32), device=device)
-    wp.launch(_draw_map, dim=len(casts), inputs=[geometry.arrays, flags, out], device=device)
+    wp.launch(_draw_map, dim=len(casts), inputs=[geometry.arrays, flags, out, drawn], device=device)
+    wp.launch(_tile, dim=(out.rows, out.columns), inputs=[drawn, out], device=device)
     return out
 
 
