@@ -32,6 +32,8 @@ CENTRE_SIGMA_M = np.array([0.5, 0.35, 0.6, 0.25, 0.12, 0.25])
 SHARE_MIN = 0.5  # of a cluster's points inside a camera box
 OFF_MAX = 1.2  # between a cluster's distance and the regressed one, in units of 1.5 m + 20 %
 SCORE_MIN = 0.3  # of a camera box
+# by Kind: nearer than this the LiDAR sees whatever is there, so a box that no cluster fills is a mistake of the camera's
+LIDAR_SEES_M = np.array([0.0, 35.0, 35.0, 25.0, 25.0, 15.0])
 RANGE_SIGMA = 0.08  # of the regressed distance, relative
 BEARING_PX = 1.5
 BEYOND_LANE_M = {"vehicle": 0.0, "small": -0.3}  # how far past the lane's edge a cluster may stand that no camera saw
@@ -76,7 +78,7 @@ class Fusion:
         kind, score, heading, used = see_clusters(clusters, cameras, detections)
         found = [
             self._from_clusters(clusters, kind, score, heading, ego),
-            _from_cameras(cameras, detections, used, time_s),
+            _from_cameras(cameras, detections, used, time_s, LIDAR_SEES_M if len(clusters) else np.zeros(len(Kind))),
         ]
         joined = _Found(*[np.concatenate(pair) for pair in zip(*(vars(f).values() for f in found), strict=True)])
         return _to_world(joined, doppler(joined, radar, ego, self._radar), ego)
@@ -192,9 +194,13 @@ def complete(bounds_m: F64, kind: NDArray[np.int64]) -> tuple[F64, F64, F64]:
 
 
 def _from_cameras(
-    cameras: Sequence[CameraImage], detections: Sequence[Detections], used: list[NDArray[np.bool_]], time_s: float
-) -> _Found:
-    """Boxes that no cluster explains, at their regressed distance; the same object in two cameras counts once."""
+    cameras: Sequence[CameraImage], detections: Sequence[Detections], used: list[NDArray[np.bool_]], time_s: float,
+    beyond_m: F64,
+) -> _Found:  # fmt: skip
+    """Boxes farther than `beyond_m` (by Kind) that no cluster explains, at their regressed distance.
+
+    The same object in two cameras counts once.
+    """
     rows = []
     for image, seen, spent in zip(cameras, detections, used, strict=True):
         (fx, _, cx), (_, fy, cy), _ = image.intrinsics.tolist()
@@ -203,7 +209,7 @@ def _from_cameras(
         sides, kinds, depths = seen.box_px.tolist(), seen.kind.tolist(), seen.distance_m.tolist()
         boxes = zip(sides, kinds, score, yaw, depths, spent.tolist(), strict=True)
         for (left, top, right, bottom), kind_, score_, yaw_, depth_, spent_ in boxes:
-            if score_ > SCORE_MIN:
+            if score_ > SCORE_MIN and (spent_ or depth_ > beyond_m[kind_]):
                 a, b = (0.5 * (left + right) - cx) / fx * depth_, (0.5 * (top + bottom) - cy) / fy * depth_
                 x, y = ax * a + bx * b + zx * depth_ + x0, ay * a + by * b + zy * depth_ + y0
                 rows.append((x, y, depth_, fx, kind_, score_, yaw_, spent_, math.atan2(y, x)))

@@ -6,6 +6,7 @@ error of half a metre keeps the lamps inside.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def crops(image: Tensor, window: F64) -> Tensor:
 class Lights:
     """Signal states from crops, smoothed over time; UNKNOWN for signals whose heads are not seen."""
 
-    def __init__(self, graph: LaneGraph, net: nn.Module) -> None:
+    def __init__(self, graph: LaneGraph, net: Callable[[Tensor], Tensor]) -> None:
         self.graph, self.net = graph, net
         self.belief = np.zeros((graph.signals, len(STATES)), np.float64)
         self.belief[:, 0] = 1.0

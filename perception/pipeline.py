@@ -17,7 +17,7 @@ from torch import Tensor
 
 from perception import lidar, lights, network
 from perception.detector import decode
-from perception.export import session
+from perception.export import ready
 from perception.fusion import Fusion
 from perception.lights import LightNet, Lights
 from perception.localizer import Localizer
@@ -54,11 +54,11 @@ class Perception:
     ) -> None:
         """`blind` shows the network black pictures: the ablation that says what the cameras are worth."""
         self.device, self.blind = device, blind
-        net = load_network(Network(), weights)
         mount = rig.cameras[0]
-        example = torch.zeros((1, 3, mount.height_px, mount.width_px), dtype=torch.uint8)
-        self.network = session(net, example) if device == "cpu" else net.to(device).to(memory_format=torch.channels_last)
-        self.lights = Lights(graph, load_network(LightNet(), light_weights).to(device))
+        picture = torch.zeros((1, 3, mount.height_px, mount.width_px), dtype=torch.uint8)
+        crop = torch.zeros((1, 3, lights.CROP_PX, lights.CROP_PX), dtype=torch.uint8)
+        self.network = ready(load_network(Network(), weights), picture, device)
+        self.lights = Lights(graph, ready(load_network(LightNet(), light_weights), crop, device))
         self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
         self.localizer = Localizer(graph, start_pose(graph, route))
         self.turn, self.fusion, self.tracker = lidar.Turn(), Fusion(graph, rig), Tracker()

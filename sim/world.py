@@ -86,9 +86,11 @@ class EmbeddedWorld:
 
     def truth(self) -> Truth:
         """Of the newest frame's instant."""
-        ego, actors = self._actors()
-        signals = self.batch.state.numpy("signal_state")[0, : self.scenario.graph.signals].astype(np.uint8)
-        return Truth(self.tick, ego, actors, signals, self._truth_images)
+        if self._truth is None:
+            ego, actors = self._actors()
+            signals = self.batch.state.numpy("signal_state")[0, : self.scenario.graph.signals].astype(np.uint8)
+            self._truth = Truth(self.tick, ego, actors, signals, self._truth_images)
+        return self._truth
 
     def state_hash(self) -> str:
         """Over every state array and every byte that the sensors gave in this tick."""
@@ -178,6 +180,7 @@ class EmbeddedWorld:
         with self.times.section("cameras"):
             images, truths = self.cameras.render(self._nudged(nudge), self.tick)
             self._truth_images: tuple[TruthImages, ...] = truths
+        self._truth: Truth | None = None  # made when somebody asks
         with self.times.section("ranges"):
             lidar, radar, imu, gnss, wheels = self.sensors.read(self.tick)
         digest = hashlib.blake2b(digest_size=8)

@@ -111,12 +111,11 @@ class LidarSweep:
 
     def points_ego(self) -> tuple[F64, U8]:
         """(N, 3) points in the ego frame in m, and (N,) intensity, of the rays that returned."""
-        hit = self.range_steps > 0
-        distance = self.range_steps.astype(np.float64) * LIDAR_STEP_M
-        ce, se = np.cos(self.elevation_rad)[:, None], np.sin(self.elevation_rad)[:, None]
-        ca, sa = np.cos(self.azimuth_rad)[None], np.sin(self.azimuth_rad)[None]
-        xyz = np.stack([distance * ce * ca, distance * ce * sa, distance * se * np.ones_like(ca)], axis=-1)[hit]
-        return xyz @ self.ego_from_lidar[:3, :3].T + self.ego_from_lidar[:3, 3], self.intensity[hit]
+        ring, column = np.nonzero(self.range_steps)
+        distance = self.range_steps[ring, column] * LIDAR_STEP_M
+        flat, up = distance * np.cos(self.elevation_rad)[ring], distance * np.sin(self.elevation_rad)[ring]
+        xyz = np.stack([flat * np.cos(self.azimuth_rad)[column], flat * np.sin(self.azimuth_rad)[column], up], axis=-1)
+        return xyz @ self.ego_from_lidar[:3, :3].T + self.ego_from_lidar[:3, 3], self.intensity[ring, column]
 
 
 @dataclass(frozen=True)

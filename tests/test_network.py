@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from perception.detector import decode, targets
+from perception.export import ready
+from perception.lights import LightNet
 from perception.network import (
     CLASS_OF_SEMANTIC,
     CLASSES,
@@ -83,3 +85,15 @@ def test_weights_round_trip_and_bad_files_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"garbage" * 10)
     with pytest.raises(ValueError, match="not a safetensors file"):
         load_network(Network(), path)
+
+
+@pytest.mark.parametrize(("net", "shape"), [(Network(), (3, 180, 320)), (LightNet(), (3, 24, 24))])
+def test_the_session_says_what_torch_says_for_any_number_of_pictures(
+    net: torch.nn.Module, shape: tuple[int, int, int]
+) -> None:
+    run = ready(net, torch.zeros((1, *shape), dtype=torch.uint8), "cpu")
+    for n in (1, 3):
+        pictures = torch.randint(0, 256, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(n))
+        with torch.inference_mode():
+            wanted = net(pictures)
+        torch.testing.assert_close(run(pictures), wanted, atol=2e-4, rtol=1e-3)

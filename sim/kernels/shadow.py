@@ -43,7 +43,9 @@ class ShadowArrays:
 
 
 @wp.kernel(enable_backward=False)
-def _draw_map(g: GeometryArrays, casts: wp.array(dtype=wp.int32), out: ShadowArrays, height: wp.array2d(dtype=wp.int32)):
+def _draw_map(
+    g: GeometryArrays, casts: wp.array(dtype=wp.int32), out: ShadowArrays, height: wp.array2d(dtype=wp.int32)
+):
     t = wp.tid()
     if casts[t] == 0:
         return
