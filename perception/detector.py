@@ -59,14 +59,11 @@ def targets(boxes: Tensor, kinds: Tensor, distance: Tensor, yaw: Tensor, h: int,
 
 
 def decode(outputs: Outputs, focal_px: list[float], score_min: float = SCORE_MIN) -> list[Detections]:
-    """Detections of each picture: local maxima of the heat maps, then non-maximum suppression over boxes."""
-    heat = outputs.heat.float().sigmoid()
-    n, _, h, w = heat.shape
-    peak = torch.nn.functional.max_pool2d(heat, 3, 1, 1)
-    best, kind = torch.where(heat == peak, heat, torch.zeros_like(heat)).max(dim=1)  # (N, h, w)
+    """Detections of each picture: peaks of the heat maps, then non-maximum suppression over boxes."""
+    n, h, w = outputs.score.shape
     found = []
     for k in range(n):
-        score, cell = best[k].flatten().topk(min(2 * MOST, h * w))
+        score, cell = outputs.score[k].flatten().topk(min(2 * MOST, h * w))
         cell = cell[score > score_min]
         score = score[: len(cell)]
         y, x = cell // w, cell % w
@@ -83,7 +80,7 @@ def decode(outputs: Outputs, focal_px: list[float], score_min: float = SCORE_MIN
         found.append(
             Detections(
                 box.cpu().numpy().astype(np.float32),
-                kinds[kind[k, y, x].cpu()].numpy(),
+                kinds[outputs.kind[k, y, x].cpu().long()].numpy(),
                 score.cpu().numpy().astype(np.float32),
                 distance.cpu().numpy().astype(np.float32),
                 torch.remainder(torch.atan2(sin, cos) + sight + np.pi, 2 * np.pi).sub(np.pi).cpu().numpy(),

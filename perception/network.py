@@ -44,17 +44,18 @@ MEAN, STD = (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
 
 @dataclass(frozen=True)
 class Outputs:
-    """Raw maps at stride 4: h = ceil(H / 4), w = ceil(W / 4)."""
+    """What a picture gives, at stride 4: h = ceil(H / 4), w = ceil(W / 4)."""
 
-    heat: Tensor  # (N, 4, h, w) logits per class of KINDS
+    score: Tensor  # (N, h, w) of the likeliest class where its heat has a peak, else 0
+    kind: Tensor  # (N, h, w) uint8, index into KINDS
     sides: Tensor  # (N, 4, h, w) left, top, right, bottom from the cell's centre, px / 16, after softplus
     distance: Tensor  # (N, 1, h, w) log of metres, for a focal length of 160 px
     heading: Tensor  # (N, 2, h, w) cos and sin of the heading relative to the line of sight
-    classes: Tensor  # (N, 15, h, w) logits of CLASSES
+    semantic: Tensor  # (N, h, w) uint8, CARLA ids
 
 
 class Network(nn.Module):
-    """(N, 3, H, W) uint8 pictures -> the maps of `Outputs`, as a tuple so that it can be traced."""
+    """(N, 3, H, W) uint8 pictures -> raw maps: logits of heat (4), sides, distance, heading, logits of CLASSES (15)."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -82,6 +83,27 @@ class Network(nn.Module):
         rest = self.rest(seen)
         sides = nn.functional.softplus(rest[:, :4])
         return self.heat(seen), sides, rest[:, 4:5], rest[:, 5:7], self.classes(self.segment(finest))
+
+
+def peaks(heat: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 4, h, w) logits of heat -> `Outputs.score` and `Outputs.kind`."""
+    heat = heat.sigmoid()
+    highest = nn.functional.max_pool2d(heat, 3, 1, 1)
+    score, kind = torch.where(heat == highest, heat, torch.zeros_like(heat)).max(dim=1)
+    return score, kind.to(torch.uint8)
+
+
+class Seeing(nn.Module):
+    """A trained network with what needs no training: pictures -> the fields of `Outputs`, as a tuple to be traced."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("semantic_of_class", SEMANTIC_OF_CLASS)
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        heat, sides, distance, heading, classes = self.net(rgb)
+        return *peaks(heat), sides, distance, heading, self.semantic_of_class[classes.argmax(dim=1)]
 
 
 def save_network(net: nn.Module, path: Path, card: dict[str, Any]) -> None:

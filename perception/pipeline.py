@@ -21,7 +21,7 @@ from perception.export import ready
 from perception.fusion import Fusion
 from perception.lights import LightNet, Lights
 from perception.localizer import Localizer
-from perception.network import SEMANTIC_OF_CLASS, Network, Outputs, load_network
+from perception.network import Network, Outputs, Seeing, load_network
 from perception.tracker import Tracker
 from stack.frames import Pose
 from stack.lanegraph import LaneGraph, Route
@@ -57,7 +57,7 @@ class Perception:
         mount = rig.cameras[0]
         picture = torch.zeros((1, 3, mount.height_px, mount.width_px), dtype=torch.uint8)
         crop = torch.zeros((1, 3, lights.CROP_PX, lights.CROP_PX), dtype=torch.uint8)
-        self.network = ready(load_network(Network(), weights), picture, device)
+        self.network = ready(Seeing(load_network(Network(), weights)), picture, device)
         self.lights = Lights(graph, ready(load_network(LightNet(), light_weights), crop, device))
         self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
         self.localizer = Localizer(graph, start_pose(graph, route))
@@ -86,5 +86,4 @@ class Perception:
             out = Outputs(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
         else:
             out = Outputs(*self.network(pictures))
-        masks = SEMANTIC_OF_CLASS.to(self.device)[out.classes.argmax(dim=1)]
-        return decode(out, [float(c.intrinsics[0, 0]) for c in cameras]), list(masks)
+        return decode(out, [float(c.intrinsics[0, 0]) for c in cameras]), list(out.semantic)

@@ -105,16 +105,11 @@ def stop_along(graph: LaneGraph, way: list[int], signal_state: U8) -> float:
 
 def along_way(graph: LaneGraph, way: list[int], s_m: F64, side_m: F64) -> tuple[F64, F64]:
     """(T, 2) places and (T,) yaws at distances along successive lanes, `side_m` to the left of the centre line."""
-    rows = np.concatenate([np.arange(graph.lane_count[n]) + graph.lane_start[n] for n in way])
-    first = np.cumsum([0.0, *graph.lane_length_m[way[:-1]]])
-    at = np.concatenate(
-        [f + np.arange(graph.lane_count[n]) * graph.lane_step_m[n] for f, n in zip(first, way, strict=True)]
-    )
-    yaws = np.unwrap(graph.yaw_rad[rows])
+    at, xy, yaws = graph.polyline(tuple(way))
     yaw = np.interp(s_m, at, yaws)
     beyond = np.maximum(s_m - at[-1], 0.0)
-    x = np.interp(s_m, at, graph.x_m[rows]) + beyond * np.cos(yaw) - side_m * np.sin(yaw)
-    y = np.interp(s_m, at, graph.y_m[rows]) + beyond * np.sin(yaw) + side_m * np.cos(yaw)
+    x = np.interp(s_m, at, xy[:, 0]) + beyond * np.cos(yaw) - side_m * np.sin(yaw)
+    y = np.interp(s_m, at, xy[:, 1]) + beyond * np.sin(yaw) + side_m * np.cos(yaw)
     return np.stack([x, y], axis=-1), wrap(yaw)
 
 

@@ -22,7 +22,7 @@ from stack.vehicle import VehicleParams
 DT_S = 0.2
 TIMES_S: F64 = np.arange(21) * DT_S  # to 4 s
 ENDS_S = (2.0, 3.0, 4.0)
-SPEED_SHARES = (1.0, 0.8, 0.5, 0.2, 0.0)  # of the Reference's speed at the end
+SPEED_SHARES: F64 = np.array([1.0, 0.8, 0.5, 0.2, 0.0])  # of the Reference's speed at the end
 STOP_STRETCH = (0.8, 1.0, 1.3)  # of the time that even braking takes
 OFFSETS_M = (0.0, -0.45, 0.45, -0.9, 0.9)
 ACCEL_MAX_MPS2, BRAKE_MAX_MPS2 = 2.5, 6.5
@@ -77,7 +77,7 @@ def speed_candidates(reference: Reference, ego: Ego) -> F64:
     rows = [profile(reference, v0)]
     for end in ENDS_S:
         target = float(np.interp(v0 * end, reference.s_m, reference.target_mps))
-        rows += [to_speed(v0, a0, share * max(target, 2.0), end) for share in SPEED_SHARES]
+        rows += list(to_speed(v0, a0, SPEED_SHARES[:, None] * max(target, 2.0), end))
     if np.isfinite(reference.stop_s_m) and v0 > 0.5:
         even = 2.0 * max(reference.stop_s_m, 0.5) / v0
         rows += [to_stop(v0, a0, reference.stop_s_m, float(np.clip(even * n, 0.8, 12.0))) for n in STOP_STRETCH]
@@ -86,17 +86,19 @@ def speed_candidates(reference: Reference, ego: Ego) -> F64:
 
 def profile(reference: Reference, v0: float) -> F64:
     """(T,) the Reference's target speeds, taken up within comfortable acceleration."""
-    v, s = np.empty(len(TIMES_S)), 0.0
-    v[0] = v0
-    for n in range(1, len(TIMES_S)):
-        wanted = float(np.interp(s + v[n - 1] * DT_S, reference.s_m, reference.target_mps))
-        v[n] = np.clip(wanted, v[n - 1] - 4.0 * DT_S, v[n - 1] + 1.5 * DT_S)
-        s += 0.5 * (v[n] + v[n - 1]) * DT_S
-    return v
+    targets, step, v, s = reference.target_mps.tolist(), float(reference.s_m[1]), [v0], 0.0
+    for _ in TIMES_S[1:]:
+        before = v[-1]
+        f = min((s + before * DT_S) / step, len(targets) - 1.001)
+        k = int(f)
+        wanted = targets[k] + (f - k) * (targets[k + 1] - targets[k])
+        v.append(min(max(wanted, before - 4.0 * DT_S), before + 1.5 * DT_S))
+        s += 0.5 * (v[-1] + before) * DT_S
+    return np.array(v)
 
 
-def to_speed(v0: float, a0: float, v1: float, end_s: float) -> F64:
-    """(T,) cubic in speed from (v0, a0) to (v1, 0) at end_s, constant afterwards."""
+def to_speed(v0: float, a0: float, v1: float | F64, end_s: float) -> F64:
+    """(T,) cubic in speed from (v0, a0) to (v1, 0) at end_s, constant afterwards; (M, T) for (M, 1) end speeds."""
     t = np.minimum(TIMES_S / end_s, 1.0)
     return v0 + a0 * end_s * t * (1.0 - t) ** 2 + (v1 - v0) * t * t * (3.0 - 2.0 * t)
 

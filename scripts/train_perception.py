@@ -24,7 +24,7 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     from perception.dataset import load
     from perception.detector import decode
     from perception.lights import LightNet
-    from perception.network import Outputs, load_network, save_network
+    from perception.network import Outputs, Seeing, load_network, save_network
     from perception.train import TrainSettings, train_lights, train_network, validate
     from scripts.dataset import render
     from sim.maps import HELD_OUT, TRAINING
@@ -50,10 +50,10 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     net = train_network(samples, settings, out, seed, resume, console.print)
     held_out = load(out / "validation")
     scores = validate(net, lights, held_out)
-    found, focal = [], held_out.focal_px.tolist()
+    found, focal, see = [], held_out.focal_px.tolist(), Seeing(net)
     with torch.inference_mode():
         for k in range(0, len(held_out.rgb), 32):
-            found += decode(Outputs(*net(held_out.rgb[k : k + 32])), focal[k : k + 32], score_min=0.05)
+            found += decode(Outputs(*see(held_out.rgb[k : k + 32])), focal[k : k + 32], score_min=0.05)
     wanted = [
         (b.numpy(), k.numpy(), d.numpy())
         for b, k, d in zip(held_out.boxes, held_out.kinds, held_out.distance_m, strict=True)

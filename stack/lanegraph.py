@@ -123,6 +123,20 @@ class LaneGraph:
         owner = np.repeat(np.arange(self.lanes, dtype=np.int32), self.lane_count)
         return cKDTree(np.stack([self.x_m, self.y_m], axis=-1)), owner
 
+    @cached_property
+    def _polylines(self) -> dict[tuple[int, ...], tuple[F64, F64, F64]]:
+        return {}
+
+    def polyline(self, way: tuple[int, ...]) -> tuple[F64, F64, F64]:
+        """Successive lanes as one line: (n,) distances, (n, 2) points, (n,) yaws without jumps; made once."""
+        if way not in self._polylines:
+            rows = np.concatenate([np.arange(self.lane_count[k]) + self.lane_start[k] for k in way])
+            first = np.cumsum([0.0, *self.lane_length_m[list(way[:-1])]])
+            s = [f + np.arange(self.lane_count[k]) * self.lane_step_m[k] for f, k in zip(first, way, strict=True)]
+            xy = np.stack([self.x_m[rows], self.y_m[rows]], axis=-1).astype(np.float64)
+            self._polylines[way] = np.concatenate(s), xy, np.unwrap(self.yaw_rad[rows]).astype(np.float64)
+        return self._polylines[way]
+
     def nearest(self, x_m: float, y_m: float, yaw_rad: float | None = None, k: int = 24) -> tuple[int, float, float]:
         """Lane, distance along it and lateral offset (left positive) in m nearest to a point.
 

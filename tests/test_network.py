@@ -15,7 +15,9 @@ from perception.network import (
     SEMANTIC_OF_CLASS,
     Network,
     Outputs,
+    Seeing,
     load_network,
+    peaks,
     save_network,
 )
 from perception.train import heat_loss, losses
@@ -30,7 +32,8 @@ def test_targets_decode_to_the_boxes_they_were_made_of() -> None:
     yaw = torch.tensor([0.1, -1.5, 3.0])
     t = targets(boxes, kinds, distance, yaw, H, W, 160.0)[None]
     heat = torch.logit((t[:, :4] * 0.98).clamp(1e-4, 0.98))
-    (found,) = decode(Outputs(heat, t[:, 4:8], t[:, 8:9], t[:, 9:11], torch.zeros(1, len(CLASSES), H, W)), [160.0])
+    semantic = torch.zeros(1, H, W, dtype=torch.uint8)
+    (found,) = decode(Outputs(*peaks(heat), t[:, 4:8], t[:, 8:9], t[:, 9:11], semantic), [160.0])
     order = np.argsort(found.distance_m)
     np.testing.assert_allclose(found.box_px[order], boxes[[2, 0, 1]], atol=1e-3)
     np.testing.assert_array_equal(found.kind[order], [2, 1, 4])
@@ -87,7 +90,9 @@ def test_weights_round_trip_and_bad_files_are_named(tmp_path: Path) -> None:
         load_network(Network(), path)
 
 
-@pytest.mark.parametrize(("net", "shape"), [(Network(), (3, 180, 320)), (LightNet(), (3, 24, 24))])
+@pytest.mark.parametrize(
+    ("net", "shape"), [(Network(), (3, 180, 320)), (Seeing(Network()), (3, 180, 320)), (LightNet(), (3, 24, 24))]
+)
 def test_the_session_says_what_torch_says_for_any_number_of_pictures(
     net: torch.nn.Module, shape: tuple[int, int, int]
 ) -> None:
@@ -96,4 +101,7 @@ def test_the_session_says_what_torch_says_for_any_number_of_pictures(
         pictures = torch.randint(0, 256, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(n))
         with torch.inference_mode():
             wanted = net(pictures)
-        torch.testing.assert_close(run(pictures), wanted, atol=2e-4, rtol=1e-3)
+        for found, want in zip(*((v if isinstance(v, tuple) else (v,)) for v in (run(pictures), wanted)), strict=True):
+            assert found.shape == want.shape and found.dtype == want.dtype
+            off = (found.float() - want.float()).abs() > 2e-4 + 1e-3 * want.float().abs()
+            assert off.float().mean() < 0.005  # neighbours that are equal but for rounding: either is the peak
