@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from stack.config import fill
 from stack.loop import Guard, Scenario, Stack
-from stack.messages import Command, Control, Plan, Scene, SensorFrame, Truth
+from stack.messages import Command, Control, Plan, Rig, Scene, SensorFrame, Truth
 from stack.vehicle import VehicleParams, load_vehicle, pedals
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class DriveSettings:
     realtime: bool = False
     seed: int = 0
     device: str = "auto"
+    cameras: bool = True  # off: nothing is rendered, for the oracle alone
     blind: bool = False  # black pictures: an ablation
     dead: bool = False  # zeroed policy weights: an ablation
 
@@ -44,6 +45,8 @@ class DriveSettings:
         for name, known in (("perception", ("network", "oracle")), ("controller", ("policy", "classical"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if self.perception == "network" and not self.cameras:
+            raise ValueError("cameras: found off, expected on: the network sees by them")
 
 
 def settings_from(values: dict[str, Any], source: str) -> DriveSettings:
@@ -72,7 +75,8 @@ def build_scenario(settings: DriveSettings) -> tuple[Scenario, RoadMap]:
     road_map = load_map(find_map(spec.map))
     graph = build_graph(road_map)
 
-    scenario = resolve(spec, graph, settings.seed, plan_route, random_route, settings.route, settings.weather)
+    rig = Rig() if settings.cameras else Rig(cameras=())
+    scenario = resolve(spec, graph, settings.seed, plan_route, random_route, settings.route, settings.weather, rig)
     return scenario, road_map
 
 

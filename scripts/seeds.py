@@ -22,8 +22,8 @@ ROWS: dict[str, list[str]] = {
     "network+policy": [],
     "no guard": ["--no-guard"],
     "network+classical": ["--controller", "classical"],
-    "oracle+policy": ["--perception", "oracle"],
-    "oracle+classical": ["--perception", "oracle", "--controller", "classical"],
+    "oracle+policy": ["--config", "configs/oracle.yaml"],
+    "oracle+classical": ["--config", "configs/oracle.yaml", "--controller", "classical"],
     "blind cameras": ["--config", "configs/ablation_blind.yaml"],
     "zeroed policy": ["--config", "configs/ablation_dead.yaml"],
 }

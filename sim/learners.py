@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sim.batch import Batch
 from sim.kernels.signals import RED
-from sim.spawn import spawn
+from sim.spawn import lanes_near, spawn
 from sim.state import StateArrays
 from stack.lanegraph import LaneArrays, LaneGraph, Route
 from stack.loop import TICK_S
@@ -188,15 +188,6 @@ def judge(
             line = lanes.lane_stop_s_m[lane] + 0.3  # a stop on the line is a stop
             if was_s[w] + front < line and s + front >= line and st.signal_state[w, signal] == RED:
                 red_run[w] = 1
-
-
-def lanes_near(graph: LaneGraph, route: Route, reach_m: float) -> NDArray[np.int64]:
-    """Lanes whose middle is within `reach_m` of the route."""
-    middle = graph.lane_start + graph.lane_count // 2
-    line = np.concatenate([graph.points(int(lane))[::10, :2] for lane in route.lanes])
-    xy = np.stack([graph.x_m[middle], graph.y_m[middle]], axis=-1)
-    away = np.hypot(*(xy[:, None] - line[None]).transpose(2, 0, 1)).min(axis=1)
-    return np.flatnonzero(away < reach_m)
 
 
 class Learners:

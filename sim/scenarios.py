@@ -48,6 +48,7 @@ class Spec:
     goal: Place | None = None
     vehicles: int = -1
     pedestrians: int = -1
+    beside_route: float = 0.0
     weather: str = "clear"
 
 
@@ -121,6 +122,7 @@ def resolve(
         seed=seed,
         vehicles=suited if spec.vehicles < 0 else spec.vehicles,
         pedestrians=suited // 2 if spec.pedestrians < 0 else spec.pedestrians,
+        beside_route=spec.beside_route,
         weather=weather or spec.weather,
         rig=rig,
     )

@@ -21,6 +21,7 @@ from stack.seeds import Stream, generator
 from stack.vehicle import VehicleParams
 
 ALONG_ROUTE = 0.4  # share of the vehicles placed on the route
+BESIDE_ROUTE_M = 120.0
 NEAR_ROUTE_M = 60.0  # half of the pedestrians are this close to it
 EGO_FREE_M = 12.0  # ahead of and behind the ego
 LONG_M = 6.5
@@ -43,13 +44,14 @@ def spawn(
     lanes: Sequence[int] | None = None,
     walks: range | None = None,
     along_route: float = ALONG_ROUTE,
+    beside_route: float = 0.0,
 ) -> dict[str, NDArray[Any]]:
     """Columns of StateArrays, one entry for each actor; the ego comes first (driver POLICY) where `ego_start` is given.
 
     `ego_start` is a lane and a distance along it. The columns left out are for `Batch.reset_world` to fill.
 
     `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on a part of the map;
-    a share `along_route` of the vehicles starts on the route.
+    a share `along_route` of the vehicles starts on the route, and `beside_route` within BESIDE_ROUTE_M of it.
     Fewer vehicles come back where the map has no room for all.
     """
     rng = generator(seed, Stream.SPAWN)
@@ -59,8 +61,15 @@ def spawn(
     shares = model_shares(models, sharpest_bend(graph))
     open_lanes = np.array([k for k in (range(graph.lanes) if lanes is None else lanes) if _open(graph, k)], np.int64)
     on_route = _route_lanes(graph, near_route)
+    beside = open_lanes
+    if near_route is not None and beside_route > 0.0:
+        beside = open_lanes[np.isin(open_lanes, lanes_near(graph, near_route, BESIDE_ROUTE_M))]
     for n in range(vehicles):
-        pool = on_route if n < along_route * vehicles and len(on_route) else open_lanes
+        pool = open_lanes
+        if n < along_route * vehicles and len(on_route):
+            pool = on_route
+        elif n < (along_route + beside_route) * vehicles and len(beside):
+            pool = beside
         model = int(rng.choice(len(models), p=shares))
         row = _find_place(graph, models, model, pool, rows, ego_start is not None, rng)
         if row is not None:
@@ -75,6 +84,15 @@ def spawn(
 
 def _dtype(column: str) -> Any:
     return wp.dtype_to_numpy(StateArrays.vars[column].type.dtype)
+
+
+def lanes_near(graph: LaneGraph, route: Route, reach_m: float) -> NDArray[np.int64]:
+    """Lanes whose middle is within `reach_m` of the route."""
+    middle = graph.lane_start + graph.lane_count // 2
+    line = np.concatenate([graph.points(int(lane))[::10, :2] for lane in route.lanes])
+    xy = np.stack([graph.x_m[middle], graph.y_m[middle]], axis=-1)
+    away = np.hypot(*(xy[:, None] - line[None]).transpose(2, 0, 1)).min(axis=1)
+    return np.flatnonzero(away < reach_m)
 
 
 def sharpest_bend(graph: LaneGraph) -> float:

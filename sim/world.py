@@ -128,8 +128,9 @@ class EmbeddedWorld:
         route = scenario.route
         start = (int(route.lanes[0]), route.start_s_m)
         rows = spawn(
-            scenario.graph, self.params, scenario.seed, scenario.vehicles, scenario.pedestrians, start, near_route=route
-        )
+            scenario.graph, self.params, scenario.seed, scenario.vehicles, scenario.pedestrians, start, near_route=route,
+            beside_route=scenario.beside_route,
+        )  # fmt: skip
         rows["driver"][0] = driver
         if driver == Driver.IDM:
             typical = {

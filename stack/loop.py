@@ -28,6 +28,7 @@ class Scenario:
     seed: int
     vehicles: int = 24
     pedestrians: int = 12
+    beside_route: float = 0.0  # share of the vehicles that start near the route but not on it; 0: anywhere on the map
     weather: str = "clear"
     rig: Rig = Rig()
 

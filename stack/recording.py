@@ -89,6 +89,7 @@ class ScenarioText:
     seed: int
     vehicles: int
     pedestrians: int
+    beside_route: float
     weather: str
 
 
@@ -98,7 +99,7 @@ def drive_meta(scenario: Scenario, road_map: RoadMap, settings: Any) -> dict[str
     return {
         "format": FORMAT,
         "map": scenario.map_name,
-        "scenario": {name: getattr(scenario, name) for name in ("name", "seed", "vehicles", "pedestrians", "weather")},
+        "scenario": {name: getattr(scenario, name) for name in ("name", "seed", "vehicles", "pedestrians", "beside_route", "weather")},
         "route": asdict(route) | {"lanes": route.lanes.tolist()},
         "rig": asdict(scenario.rig),
         "settings": asdict(settings),
