@@ -8,7 +8,7 @@ lights: map + ego -> crops -> states               fusion: boxes + clusters + ra
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,24 +66,33 @@ class Perception:
     def __call__(self, frame: SensorFrame) -> Scene:
         if self.blind:
             frame = replace(frame, cameras=tuple(replace(c, rgb=torch.zeros_like(c.rgb)) for c in frame.cameras))
-        detections, semantic = self.see(frame.cameras)
+        looking = self.look(frame.cameras)  # other threads look at the pictures while this one reads the ranges
         swept = lidar.scan(frame.lidar)
         ego = self.localizer(frame, [lidar.edges(swept)])
-        signal_state, signal_confidence = self.lights(frame.cameras, ego)
         clusters = self.turn(swept, frame.time_s, ego.speed_mps, ego.yaw_rate_radps)
+        detections, semantic = self.see(frame.cameras, looking)
+        signal_state, signal_confidence = self.lights(frame.cameras, ego)
         seen = self.fusion(clusters, frame.cameras, detections, frame.radar, ego, frame.time_s)
         tracks = self.tracker(seen, frame.time_s, ego)
         return Scene(
             frame.tick, frame.time_s, ego, tracks, signal_state, signal_confidence, tuple(detections), tuple(semantic)
         )
 
-    @torch.inference_mode()
-    def see(self, cameras: tuple[CameraImage, ...]) -> tuple[list[Detections], list[Tensor]]:
-        """Boxes of each picture, and its segmentation as CARLA ids at a quarter of its size."""
+    def look(self, cameras: tuple[CameraImage, ...]) -> list[Future[tuple[Tensor, ...]]]:
+        """Start the network on the pictures; on the processor one core for each, as two in a batch would share one."""
         pictures = torch.stack([camera.rgb for camera in cameras]).to(self.device)
-        if self.device == "cpu":  # one core for each picture; two in a batch would share one
-            parts = list(self.pool.map(self.network, pictures.split(1)))
-            out = Outputs(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
-        else:
-            out = Outputs(*self.network(pictures))
+        parts = pictures.split(1) if self.device == "cpu" else (pictures,)
+        return [self.pool.submit(self._run, part) for part in parts]
+
+    @torch.inference_mode()
+    def _run(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        return self.network(pictures)
+
+    @torch.inference_mode()
+    def see(
+        self, cameras: tuple[CameraImage, ...], looking: list[Future[tuple[Tensor, ...]]]
+    ) -> tuple[list[Detections], list[Tensor]]:
+        """Boxes of each picture, and its segmentation as CARLA ids at a quarter of its size."""
+        parts = [part.result() for part in looking]
+        out = Outputs(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
         return decode(out, [float(c.intrinsics[0, 0]) for c in cameras]), list(out.semantic)

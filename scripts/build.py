@@ -25,6 +25,7 @@ EGO = "sedan"
 class DriveSettings:
     """What `configs/drive.yaml` and the flags of `ringroad drive` may set."""
 
+    world: str = "embedded"
     map: str | None = None
     scenario: str | None = None
     route: str | None = None
@@ -42,7 +43,8 @@ class DriveSettings:
     dead: bool = False  # zeroed policy weights: an ablation
 
     def __post_init__(self) -> None:
-        for name, known in (("perception", ("network", "oracle")), ("controller", ("policy", "classical"))):
+        choices = {"world": ("embedded",), "perception": ("network", "oracle"), "controller": ("policy", "classical")}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(known)}")
         if self.perception == "network" and not self.cameras:

@@ -46,7 +46,8 @@ class Controller(StrEnum):
 
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML with settings; flags win over it.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything drawn.")]
+SEED = typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything drawn; default 0.", show_default=False)
+SeedOption = Annotated[int, SEED]
 DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes CUDA where there is one.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Write the results as one JSON object; - for stdout.")]
 
@@ -73,6 +74,7 @@ def emit(result: dict[str, Any], target: str | None) -> None:
 def drive(
     map_: Annotated[str | None, typer.Option("--map", help="Map name (see `ringroad maps list`) or FILE.xodr.")] = None,
     scenario: Annotated[str | None, typer.Option("--scenario", help="Named scenario; default: town.")] = None,
+    world: Annotated[str | None, typer.Option("--world", help="Where it drives: embedded.")] = None,
     route: Annotated[str | None, typer.Option("--route", help="LANE:S,LANE:S start and goal by lane index.")] = None,
     weather: Annotated[str | None, typer.Option("--weather", help="Weather preset.")] = None,
     perception: Annotated[Perception | None, typer.Option("--perception", help="Who makes the scene.")] = None,
@@ -81,7 +83,7 @@ def drive(
     record: Annotated[Path | None, typer.Option("--record", help="Record everything to FILE.mcap.")] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write report.html and drive.mp4 to DIR.")] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="No faster than the clock.")] = False,
-    seed: SeedOption = 0,
+    seed: Annotated[int | None, SEED] = None,
     device: DeviceOption = Device.AUTO,
     config: ConfigOption = None,
     json_: JsonOption = None,
@@ -95,13 +97,13 @@ def drive(
     from stack.config import read_yaml
 
     flags = {
-        "map": map_, "scenario": scenario, "route": route, "weather": weather,
+        "world": world, "map": map_, "scenario": scenario, "route": route, "weather": weather,
         "perception": perception and perception.value, "controller": controller and controller.value, "guard": guard,
-        "record": record, "report": report,
+        "record": record, "report": report, "seed": seed, "realtime": realtime or None,
     }  # fmt: skip
     values = read_yaml(config) if config else {}
     values |= {key: value for key, value in flags.items() if value is not None}
-    values |= {"seed": seed, "device": device.value, "realtime": realtime}
+    values |= {"device": device.value}
     settings: DriveSettings = settings_from(values, str(config) if config else "command line")
     result = run(settings, quiet=json_ == "-")
     emit(result, json_)
@@ -217,6 +219,17 @@ def _add_maps() -> None:
     app.add_typer(maps, name="maps")
 
 
+def _found(error: Exception) -> str:
+    """What stood on the command line for the option that an error is about."""
+    options = getattr(getattr(error, "param", None), "opts", [])
+    words = sys.argv[1:]
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, _, value = word.partition("=")
+        if option in options:
+            return f" (found {value or following!r})"
+    return ""
+
+
 def main() -> None:
     """Entry point: bad input is one clear line on standard error and exit code 2."""
     _add_maps()
@@ -225,7 +238,7 @@ def main() -> None:
     except typer.TyperException as error:
         message = " ".join(error.format_message().split())
         if message:  # empty after the help that a bare `ringroad` shows
-            sys.stderr.write(f"ringroad: {message}\n")
+            sys.stderr.write(f"ringroad: {message}{_found(error)}\n")
         raise SystemExit(2) from None
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"ringroad: {error}\n")

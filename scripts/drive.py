@@ -70,7 +70,7 @@ def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
                 time.sleep(max(0.0, started + tick * TICK_S - time.perf_counter()))
         wall = time.perf_counter() - started
         result = {
-            "world": "embedded", "map": scenario.map_name, "scenario": scenario.name, "seed": scenario.seed,
+            "world": settings.world, "map": scenario.map_name, "scenario": scenario.name, "seed": scenario.seed,
             "perception": settings.perception, "controller": settings.controller, "guard": settings.guard,
             **score.result(world.progress),
             "wall_s": round(wall, 3), "realtime_factor": round(score.ticks * TICK_S / wall, 3),

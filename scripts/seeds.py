@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -29,25 +31,25 @@ ROWS: dict[str, list[str]] = {
 }
 
 
+def machine() -> str:
+    """The processor and its cores: real time depends on it, and so do the last bits of a drive."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
 def one(row: str, seed: int, extra: list[str], kept: Path) -> dict[str, Any]:
     """The result of one drive, from disk or driven now."""
     path = kept / f"{row.replace(' ', '_')}_{seed}.json"
     if not path.is_file():
-        command = [
-            sys.executable,
-            "-m",
-            "scripts.cli",
-            "drive",
-            "--seed",
-            str(seed),
-            "--device",
-            "cpu",
-            "--json",
-            str(path),
-        ]
+        drive = f"-m scripts.cli drive --seed {seed} --device cpu --json".split()
+        command = [sys.executable, *drive, str(path)]
         done = subprocess.run([*command, *ROWS[row], *extra], cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{row} seed {seed}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+        driven = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({**driven, "machine": machine()}), encoding="utf-8")
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     print(f"{row:18s} seed {seed:2d}  {result['status']:10s} {'clean' if result['clean'] else '     '}", flush=True)
     return result
@@ -56,8 +58,8 @@ def one(row: str, seed: int, extra: list[str], kept: Path) -> dict[str, Any]:
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
     """Markdown: a line for each row, then each drive of the first row."""
     lines = [
-        "| stack | clean | driving score 2.0 | completed | collisions | red lights | guard, % of ticks | x real time |",
-        "|---|---|---|---|---|---|---|---|",
+        "| stack | clean | driving score 2.0 | completed | collisions | red lights | guard, % of ticks | x real time | on |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row, drives in results.items():
         kinds = [item["kind"] for d in drives for item in d["infractions"]]
@@ -66,11 +68,16 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
             f"| {row} | {sum(d['clean'] for d in drives)} of {len(drives)} "
             f"| {mean(d['driving_score']['2.0'] for d in drives):.1f} | {mean(d['route_completion'] for d in drives):.0%} "
             f"| {sum(k.startswith('collision') for k in kinds)} | {kinds.count('red_light')} | {acted:.2%} "
-            f"| {mean(d['realtime_factor'] for d in drives):.2f} |"
+            f"| {mean(d['realtime_factor'] for d in drives):.2f} | {', '.join(sorted({d['machine'] for d in drives}))} |"
         )
     first, drives = next(iter(results.items()))
+    met = [d["exposure"] for d in drives]
     lines += [
-        "", f"Every drive of *{first}*:", "",
+        "",
+        f"*{first}* met {sum(e['red_light_stops'] for e in met)} red lights that it stopped at, five vehicles within 30 m at once in "
+        f"{sum(e['vehicles_within_30m_max'] >= 5 for e in met)} of {len(met)} drives, and 10 s of following in "
+        f"{sum(e['following_s'] >= 10.0 for e in met)}. Every drive of it:",
+        "",
         "| seed | status | score 2.0 | red stops | junctions | vehicles within 30 m (mean, most) | following s "
         "| walkers within 15 m | guard ticks | infractions |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -7,6 +7,7 @@ decoded pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -49,6 +50,10 @@ class Cameras:
 
     def render(self, ego: Pose, tick: int) -> tuple[tuple[CameraImage, ...], tuple[TruthImages, ...]]:
         """The pictures of all cameras, in the rig's order, with the ego's origin at a pose."""
+        return self.start(ego, tick)()
+
+    def start(self, ego: Pose, tick: int) -> Callable[[], tuple[tuple[CameraImage, ...], tuple[TruthImages, ...]]]:
+        """Begin to render in threads of its own; call what comes back for the pictures. Nothing may move meanwhile."""
         world_from_ego = ego.matrix()
         place_casters(self._geometry, self._shadows, self._weather.to_sun(), ego.x_m, ego.y_m)
         self._light.beam_from = wp.vec3(*(world_from_ego @ (*HEAD_LIGHT_M, 1.0))[:3])
@@ -60,9 +65,13 @@ class Cameras:
             camera.draw(world_from_ego, shared, self._tone, int(key))
             return camera.image(tick), camera.truth(ego, self._geometry)
 
-        run = map if self._pool is None else self._pool.map
-        pairs = list(run(one, self._cameras, keys))
-        return tuple(image for image, _ in pairs), tuple(truth for _, truth in pairs)
+        pairs = (map if self._pool is None else self._pool.map)(one, self._cameras, keys)
+
+        def pictures() -> tuple[tuple[CameraImage, ...], tuple[TruthImages, ...]]:
+            done = list(pairs)
+            return tuple(image for image, _ in done), tuple(truth for _, truth in done)
+
+        return pictures
 
 
 class _Camera:

@@ -179,11 +179,12 @@ class EmbeddedWorld:
 
     def _sense(self, nudge: NDArray[np.float64]) -> SensorFrame:
         with self.times.section("cameras"):
-            images, truths = self.cameras.render(self._nudged(nudge), self.tick)
-            self._truth_images: tuple[TruthImages, ...] = truths
+            pictures = self.cameras.start(self._nudged(nudge), self.tick)
+            with self.times.section("ranges"):  # while the cameras' threads render
+                lidar, radar, imu, gnss, wheels = self.sensors.read(self.tick)
+            images, truths = pictures()
+        self._truth_images: tuple[TruthImages, ...] = truths
         self._truth: Truth | None = None  # made when somebody asks
-        with self.times.section("ranges"):
-            lidar, radar, imu, gnss, wheels = self.sensors.read(self.tick)
         digest = hashlib.blake2b(digest_size=8)
         for image in images:
             digest.update(image.jpeg)

@@ -43,6 +43,8 @@ def fill(kind: type[T], values: dict[str, Any], source: str) -> T:
             if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
                 known = ", ".join(kind.__dataclass_fields__)  # type: ignore[attr-defined]
                 lines.append(f"{key}: unknown key (known: {known})")
+            elif not key:  # of the whole: the dataclass says itself what was found
+                lines.append(str(item.get("ctx", {}).get("error", item["msg"])))
             else:
                 lines.append(f"{key}: {item['msg']}, found {item['input']!r}")
         raise ConfigError(f"{source}: " + "; ".join(lines)) from None

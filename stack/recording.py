@@ -99,7 +99,10 @@ def drive_meta(scenario: Scenario, road_map: RoadMap, settings: Any) -> dict[str
     return {
         "format": FORMAT,
         "map": scenario.map_name,
-        "scenario": {name: getattr(scenario, name) for name in ("name", "seed", "vehicles", "pedestrians", "beside_route", "weather")},
+        "scenario": {
+            name: getattr(scenario, name)
+            for name in ("name", "seed", "vehicles", "pedestrians", "beside_route", "weather")
+        },
         "route": asdict(route) | {"lanes": route.lanes.tolist()},
         "rig": asdict(scenario.rig),
         "settings": asdict(settings),
