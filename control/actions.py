@@ -19,6 +19,10 @@ CURVATURE_1PM = wp.constant(0.20)  # a circle of 5 m radius
 LATERAL_MPS2 = wp.constant(4.0)
 ACCEL_MPS2 = wp.constant(2.5)
 BRAKE_MPS2 = wp.constant(6.0)
+HOLD_BELOW_MPS = wp.constant(
+    0.4
+)  # a car that should stand and all but does is held by its brakes, whatever the policy says
+HOLD_MPS2 = wp.constant(1.5)
 
 
 @wp.func
@@ -38,13 +42,17 @@ def accel_of(action: float) -> float:
 def control_kernel(
     action: wp.array2d(dtype=wp.float32),
     speed_mps: wp.array(dtype=wp.float32),
+    target_mps: wp.array2d(dtype=wp.float32),
     wheelbase_m: float,
     control: wp.array2d(dtype=wp.float32),
 ):
-    """[W, 2] actions -> [W, 2] wheel angle in rad, acceleration in m/s2."""
+    """[W, 2] actions -> [W, 2] wheel angle in rad, acceleration in m/s2. `target_mps`: of the Reference, [W, points]."""
     w = wp.tid()
     control[w, 0] = wheel_angle_of(action[w, 0], speed_mps[w], wheelbase_m)
-    control[w, 1] = accel_of(action[w, 1])
+    accel = accel_of(action[w, 1])
+    if target_mps[w, 0] < 0.1 and speed_mps[w] < HOLD_BELOW_MPS:
+        accel = wp.min(accel, -HOLD_MPS2)
+    control[w, 1] = accel
 
 
 class PolicyNet(nn.Module):

@@ -75,7 +75,7 @@ class Policy:
         fill_from_reference(self.reference, plan.reference, scene.ego)
         self.features.launch(self.scene, self.reference)
         wp.to_torch(self.action).copy_(self.net(wp.to_torch(self.features.values)))
-        inputs = [self.action, self.scene.speed_mps, self.wheelbase_m, self.control]
+        inputs = [self.action, self.scene.speed_mps, self.reference.target_mps, self.wheelbase_m, self.control]
         wp.launch(control_kernel, dim=1, inputs=inputs, device=self.device)
         wheel_angle, accel = np.asarray(self.control.numpy()[0], dtype=np.float64)
         return Control(float(wheel_angle), float(accel))

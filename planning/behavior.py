@@ -48,6 +48,11 @@ PASS_LEAST_M = wp.constant(5.5)  # from nearer, the wheels cannot be turned far 
 SIDE_M = wp.constant(0.3)  # what comes nearer to the car's side is in the way
 PASS_SIDE_M = wp.constant(0.7)  # room left when passing
 BLOCKED_S = wp.constant(6.0)  # of standing still, before it is passed
+QUEUE_S = wp.constant(
+    45.0
+)  # the same where it may be the end of a queue of which the rest is hidden: a red light's time
+QUEUE_SEEN_M = wp.constant(90.0)  # that is, so near to a junction
+PAST_LINE_M = wp.constant(2.5)  # who cannot stop at a line well before the junction may stop so far behind it
 QUEUE_M = wp.constant(25.0)  # what stands this near to a junction waits there
 PASS_MPS = wp.constant(4.0)  # mean speed to reckon with when passing
 PASS_MAX_MPS = wp.constant(6.0)  # beside what is passed
@@ -198,10 +203,13 @@ def obey_entry(
     stops = bool(False)
     seen = bool(True)
     why = GIVE_WAY
+    hold = line
     if signal >= 0:
         sign = 0  # lights outrank signs
         state = scene.signal_state[w, signal]
-        if state == RED or (state == YELLOW and v * v < 2.0 * FIRM_MPS2 * wp.max(line, 0.01)):
+        if v > 1.0 and v * v > 2.0 * FIRM_MPS2 * line:
+            hold = line + wp.clamp(entry - shape.front_m - line - 1.5, 0.0, PAST_LINE_M)
+        if state == RED or (state == YELLOW and v * v < 2.0 * FIRM_MPS2 * wp.max(hold, 0.01)):
             stops = True
             why = STOP_LIGHT
         if state == UNKNOWN:
@@ -231,7 +239,7 @@ def obey_entry(
             ref.waited_s[w] = 0.0
     if stops:
         ref.granted_lane[w] = -1
-        stop_at(verdict, w, line, why)
+        stop_at(verdict, w, hold, why)
     return stops
 
 
@@ -339,9 +347,12 @@ def pass_blocked(
         ref.blocked_s[w] = 0.0
         return GAP_M
     ref.blocked_s[w] = ref.blocked_s[w] + verdict.dt_s[w]
+    patience = BLOCKED_S
     if scene.track_kind[w, leader] == PROP:
-        ref.blocked_s[w] = wp.max(ref.blocked_s[w], BLOCKED_S)
-    if ref.blocked_s[w] >= BLOCKED_S and ref.shift_left_m[w] == 0.0 and verdict.gap_m[w] > PASS_LEAST_M:
+        patience = 0.0
+    elif verdict.junction_m[w] < QUEUE_SEEN_M:
+        patience = QUEUE_S
+    if ref.blocked_s[w] >= patience and ref.shift_left_m[w] == 0.0 and verdict.gap_m[w] > PASS_LEAST_M:
         lane = route.lane[w, ref.route_index[w]]
         until = row[0] + shape.rear_m + 1.0
         left = row[2] + shape.half_width_m + PASS_SIDE_M

@@ -42,19 +42,26 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         load_policy(path)
 
 
+def act(actions: list[list[float]], speed: list[float], target: float) -> np.ndarray:
+    """(n, 2) wheel angles and accelerations."""
+    n = len(speed)
+    control = wp.zeros((n, 2), dtype=wp.float32, device="cpu")
+    given = (np.array(actions), np.array(speed), np.full((n, 1), target))
+    arrays = [wp.array(np.asarray(value, np.float32), device="cpu") for value in given]
+    wp.launch(control_kernel, dim=n, inputs=[*arrays, 2.6, control], device="cpu")
+    return np.array(control.numpy())
+
+
 def test_actions_mean_the_same_discomfort_at_any_speed() -> None:
-    speed = np.array([0.0, 5.0, 10.0, 20.0], np.float32)
-    action = np.tile(np.array([[1.0, -1.0]], np.float32), (4, 1))
-    control = wp.zeros((4, 2), dtype=wp.float32, device="cpu")
-    wp.launch(
-        control_kernel,
-        dim=4,
-        inputs=[wp.array(action, device="cpu"), wp.array(speed, device="cpu"), 2.6, control],
-        device="cpu",
-    )
-    curvature = np.tan(control.numpy()[:, 0]) / 2.6
-    np.testing.assert_allclose(curvature, [0.2, 0.16, 0.04, 0.01], rtol=1e-5)
-    np.testing.assert_allclose(control.numpy()[:, 1], -6.0)
+    control = act([[1.0, -1.0]] * 4, [0.0, 5.0, 10.0, 20.0], 10.0)
+    np.testing.assert_allclose(np.tan(control[:, 0]) / 2.6, [0.2, 0.16, 0.04, 0.01], rtol=1e-5)
+    np.testing.assert_allclose(control[:, 1], -6.0)
+
+
+def test_a_car_that_should_stand_is_held_and_any_other_is_not() -> None:
+    assert act([[0.0, 0.3]] * 2, [0.0, 0.39], 0.0)[:, 1].max() < -1.0
+    np.testing.assert_allclose(act([[0.0, 0.4]], [0.0], 2.0)[:, 1], 1.0, rtol=1e-5)  # it may start
+    np.testing.assert_allclose(act([[0.0, 0.4]], [3.0], 0.0)[:, 1], 1.0, rtol=1e-5)  # the policy must brake by itself
 
 
 def test_beta_distribution_agrees_with_scipy() -> None:

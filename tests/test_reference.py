@@ -319,3 +319,22 @@ def test_reset_forgets_one_world_only() -> None:
     car.kernel.reset(car.reference, np.array([0]))
     car.x = 0.0
     assert car.look().route_s_m == pytest.approx(0.0, abs=1e-3)
+
+
+def test_yellow_that_a_car_cannot_stop_for_at_a_line_far_back_is_stopped_for_a_little_later() -> None:
+    graph = crossing(signals=1)
+    graph.lane_stop_s_m[0] = 78.0  # 12 m before the junction, as where a near-side light can only be seen from afar
+    car = PointMass(graph, make_route(graph, ROUTE), 6.0, s=78.0 - FRONT_M - 5.0)
+    car.look(signals=[GREEN])
+    for _ in range(200):
+        car.step(signals=[YELLOW])
+    assert 78.0 < car.x + FRONT_M < 80.6 and car.speed < 0.05
+
+
+def test_end_of_a_queue_is_not_passed_before_a_red_light_can_have_ended() -> None:
+    graph = crossing(signals=1)
+    car = PointMass(graph, make_route(graph, ROUTE), 10.0)
+    hidden_queue = [(Kind.CAR, 45.0, 0.0, 0.0, 0.0)]  # of which only the last car is seen
+    for _ in range(600):
+        car.step(hidden_queue, [RED])
+    assert abs(car.y) < 0.01 and car.x < 45.0

@@ -76,7 +76,8 @@ class DrivingEnv(VecEnv):
         self.out.action.assign(np.ascontiguousarray(actions, np.float32))
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        inputs = [self.out.action, self.world.scene.speed_mps, self.world.wheelbase_m, self.control]
+        speed, target = self.world.scene.speed_mps, self.reference.target_mps
+        inputs = [self.out.action, speed, target, self.world.wheelbase_m, self.control]
         wp.launch(control_kernel, dim=self.num_envs, inputs=inputs, device=self.world.device)
         self.world.step(self.control)
         observation = self._look()

@@ -36,6 +36,7 @@ class Reward:
     progress_per_m: float = 0.2
     speed: float = 0.0  # Roach's term: 1 - |v - target| / limit
     comfort: float = 0.008  # per unit of squared change of the action
+    over: float = 0.03  # taken away for each m/s above the target speed and 0.2, up to 2
     idle: float = 0.02  # taken away while it stands though the target is to drive
     end: float = 4.0  # taken away at a hard infraction
     off_route_m: float = 2.2
@@ -70,6 +71,7 @@ class Weights:
     progress_per_m: float
     speed: float
     comfort: float
+    over: float
     idle: float
     end: float
     off_route_m: float
@@ -100,7 +102,10 @@ def reward_kernel(scene: SceneArrays, reference: ReferenceArrays, k: Weights, dt
     factor = factor * soft(v - target - 0.2, 2.0)
     factor = factor * soft(wp.max(brake_leader, brake_stop) - 3.0, 3.0)  # the guard would have braked
     factor = factor * (1.0 - 0.3 * wp.clamp(wp.abs(v * scene.yaw_rate_radps[w]) - 2.5, 0.0, 1.0))
+    if target < 0.1:  # who should stand gains nothing by creeping on
+        factor = 0.0
     reward = k.progress_per_m * progress * wp.where(progress > 0.0, factor, 1.0)
+    reward -= k.over * wp.clamp(v - target - 0.2, 0.0, 2.0)
     reward += k.speed * (1.0 - wp.abs(v - target) / wp.max(reference.limit_mps[w, 0], 5.0)) * factor
     d0 = out.action[w, 0] - out.last_action[w, 0]
     d1 = out.action[w, 1] - out.last_action[w, 1]
