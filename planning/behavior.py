@@ -207,9 +207,9 @@ def obey_entry(
     if signal >= 0:
         sign = 0  # lights outrank signs
         state = scene.signal_state[w, signal]
-        if v > 1.0 and v * v > 2.0 * FIRM_MPS2 * line:
+        if v * v > 2.0 * FIRM_MPS2 * line:
             hold = line + wp.clamp(entry - shape.front_m - line - 1.5, 0.0, PAST_LINE_M)
-        if state == RED or (state == YELLOW and v * v < 2.0 * FIRM_MPS2 * wp.max(hold, 0.01)):
+        if state == RED or (state == YELLOW and v * v < 2.0 * FIRM_MPS2 * wp.max(hold, 0.3)):
             stops = True
             why = STOP_LIGHT
         if state == UNKNOWN:
