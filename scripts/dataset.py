@@ -38,7 +38,7 @@ def render(out: Path, maps: Sequence[str], frames: int, seed: int, say: Callable
         weather = list(WEATHERS)[int(draw.integers(len(WEATHERS)))] if draw.random() < 0.5 else "clear"
         graph = graphs[name]
         route = random_route(graph, seed * 1000 + tour, 100.0, 2000.0)
-        scenario = Scenario(name, name, graph, route, seed * 1000 + tour, VEHICLES, PEDESTRIANS, weather)
+        scenario = Scenario(name, name, graph, route, seed * 1000 + tour, VEHICLES, PEDESTRIANS, weather=weather)
         world = EmbeddedWorld(roads[name], "cpu", look=seed * 1000 + tour)
         world.tour(scenario)
         for _ in range(min(FRAMES_A_TOUR, frames - done)):
