@@ -207,7 +207,7 @@ def obey_entry(
     if signal >= 0:
         sign = 0  # lights outrank signs
         state = scene.signal_state[w, signal]
-        if v * v > 2.0 * FIRM_MPS2 * line:
+        if state == YELLOW and v * v > 2.0 * FIRM_MPS2 * line:
             hold = line + wp.clamp(entry - shape.front_m - line - 1.5, 0.0, PAST_LINE_M)
         if state == RED or (state == YELLOW and v * v < 2.0 * FIRM_MPS2 * wp.max(hold, 0.3)):
             stops = True
