@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 wp.set_module_options({"enable_backward": False})
 
+GRID = 200  # points at which a Beta density is summed
 CURVATURE_1PM = wp.constant(0.20)  # a circle of 5 m radius
 LATERAL_MPS2 = wp.constant(4.0)
 ACCEL_MPS2 = wp.constant(2.5)
@@ -56,7 +57,7 @@ def control_kernel(
 
 
 class PolicyNet(nn.Module):
-    """Features -> Beta parameters (alpha, beta > 1, so one mode) of each action on [0, 1]; the drive acts by the mean."""
+    """Features -> Beta parameters (alpha, beta > 1, so one mode) of each action on [0, 1]."""
 
     def __init__(self, features: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
@@ -68,9 +69,18 @@ class PolicyNet(nn.Module):
         self.head = nn.Linear(hidden[-1], 4)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F) -> (N, 2) mean action in [-1, 1]."""
+        """(N, F) -> (N, 2) actions in [-1, 1] that mean the mean of curvature and of acceleration.
+
+        Acceleration is no linear function of the action, so it is averaged itself: the mean action brakes too little.
+        """
         alpha, beta = beta_parameters(self.head(self.body(features)))
-        return 2.0 * alpha / (alpha + beta) - 1.0
+        steer = 2.0 * alpha[:, 0] / (alpha[:, 0] + beta[:, 0]) - 1.0
+        x = (torch.arange(GRID, device=features.device) + 0.5) / GRID
+        density = (alpha[:, 1:] - 1.0) * x.log() + (beta[:, 1:] - 1.0) * (1.0 - x).log()
+        a = 2.0 * x - 1.0
+        accel = (density.softmax(dim=1) * torch.where(a > 0.0, ACCEL_MPS2 * a, -BRAKE_MPS2 * a * a)).sum(dim=1)
+        pedal = torch.where(accel > 0.0, accel / ACCEL_MPS2, -(accel.clamp(max=0.0) / -BRAKE_MPS2).sqrt())
+        return torch.stack([steer, pedal], dim=1)
 
 
 def beta_parameters(raw: Tensor) -> tuple[Tensor, Tensor]:

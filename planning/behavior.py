@@ -34,6 +34,7 @@ LINE_MARGIN_M = wp.constant(
     0.6
 )  # the car means to stop so far before a line: its position is not known to the centimetre
 UNSEEN_WAIT_S = wp.constant(15.0)  # before a light that cannot be seen
+GREEN = wp.constant(int(LightState.GREEN))
 YELLOW = wp.constant(int(LightState.YELLOW))
 RED = wp.constant(int(LightState.RED))
 SIGN_STOP = wp.constant(int(Sign.STOP))
@@ -52,7 +53,6 @@ QUEUE_S = wp.constant(
     45.0
 )  # the same where it may be the end of a queue of which the rest is hidden: a red light's time
 QUEUE_SEEN_M = wp.constant(90.0)  # that is, so near to a junction
-PAST_LINE_M = wp.constant(2.5)  # who cannot stop at a line well before the junction may stop so far behind it
 QUEUE_M = wp.constant(25.0)  # what stands this near to a junction waits there
 PASS_MPS = wp.constant(4.0)  # mean speed to reckon with when passing
 PASS_MAX_MPS = wp.constant(6.0)  # beside what is passed
@@ -203,13 +203,15 @@ def obey_entry(
     stops = bool(False)
     seen = bool(True)
     why = GIVE_WAY
-    hold = line
     if signal >= 0:
         sign = 0  # lights outrank signs
         state = scene.signal_state[w, signal]
-        if state == YELLOW and v * v > 2.0 * FIRM_MPS2 * line:
-            hold = line + wp.clamp(entry - shape.front_m - line - 1.5, 0.0, PAST_LINE_M)
-        if state == RED or (state == YELLOW and v * v < 2.0 * FIRM_MPS2 * wp.max(hold, 0.3)):
+        if state == RED or (state == YELLOW and v * v < 2.0 * FIRM_MPS2 * wp.max(line, 0.3)):
+            ref.held_lane[w] = lane
+        if state == GREEN:
+            ref.held_lane[w] = -1
+        # who began to stop goes on stopping, though the last metre be short or the light go out of view
+        if ref.held_lane[w] == lane and (state != UNKNOWN or ref.waited_s[w] < UNSEEN_WAIT_S):
             stops = True
             why = STOP_LIGHT
         if state == UNKNOWN:
@@ -239,7 +241,7 @@ def obey_entry(
             ref.waited_s[w] = 0.0
     if stops:
         ref.granted_lane[w] = -1
-        stop_at(verdict, w, hold, why)
+        stop_at(verdict, w, line, why)
     return stops
 
 

@@ -133,6 +133,7 @@ def follow_route(
         ref.blocked_s[w] = 0.0
         ref.cleared_lane[w] = -1
         ref.granted_lane[w] = -1
+        ref.held_lane[w] = -1
         ref.pass_offset_m[w] = 0.0
         ref.shift_m[w] = 0.0
         ref.shift_left_m[w] = 0.0

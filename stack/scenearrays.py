@@ -78,6 +78,7 @@ class ReferenceArrays:
     lane_s_m: wp.array(dtype=wp.float32)
     waited_s: wp.array(dtype=wp.float32)  # at the stop sign or gap in front
     cleared_lane: wp.array(dtype=wp.int32)  # junction lane already entered on a granted right of way
+    held_lane: wp.array(dtype=wp.int32)  # junction lane before whose yellow or red light it has begun to stop
     granted_lane: wp.array(dtype=wp.int32)  # junction lane whose gap was accepted and is now too near to stop before
     pass_offset_m: wp.array(dtype=wp.float32)  # lateral shift of the path round a blocked lane
     blocked_s: wp.array(dtype=wp.float32)

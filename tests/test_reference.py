@@ -321,14 +321,17 @@ def test_reset_forgets_one_world_only() -> None:
     assert car.look().route_s_m == pytest.approx(0.0, abs=1e-3)
 
 
-def test_yellow_that_a_car_cannot_stop_for_at_a_line_far_back_is_stopped_for_a_little_later() -> None:
+def test_who_began_to_stop_on_yellow_does_not_change_its_mind_in_the_last_metre() -> None:
     graph = crossing(signals=1)
-    graph.lane_stop_s_m[0] = 78.0  # 12 m before the junction, as where a near-side light can only be seen from afar
-    car = PointMass(graph, make_route(graph, ROUTE), 6.0, s=78.0 - FRONT_M - 5.0)
-    car.look(signals=[GREEN])
-    for _ in range(200):
+    car = PointMass(graph, make_route(graph, ROUTE), 8.0, s=60.0)
+    car.look(signals=[YELLOW])
+    car.x, car.speed = 89.0 - FRONT_M - 1.2, 2.8  # a clumsy driver: it would take 6 m/s2 to stop where it meant to
+    for _ in range(60):
         car.step(signals=[YELLOW])
-    assert 78.0 < car.x + FRONT_M < 80.6 and car.speed < 0.05
+    for light in (RED, UNKNOWN):  # the near-side light leaves the picture
+        for _ in range(60):
+            car.step(signals=[light])
+    assert car.x + FRONT_M < 89.6 and car.speed < 0.05
 
 
 def test_end_of_a_queue_is_not_passed_before_a_red_light_can_have_ended() -> None:
