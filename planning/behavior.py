@@ -30,9 +30,7 @@ EMERGENCY = wp.constant(MANEUVERS.index(Maneuver.EMERGENCY))
 PEDESTRIAN = wp.constant(int(Kind.PEDESTRIAN))
 PROP = wp.constant(int(Kind.PROP))
 UNKNOWN = wp.constant(int(LightState.UNKNOWN))
-LINE_MARGIN_M = wp.constant(
-    0.6
-)  # the car means to stop so far before a line: its position is not known to the centimetre
+LINE_MARGIN_M = wp.constant(1.6)  # means to stop so far before a line: the policy overruns by up to a metre
 UNSEEN_WAIT_S = wp.constant(15.0)  # before a light that cannot be seen
 GREEN = wp.constant(int(LightState.GREEN))
 YELLOW = wp.constant(int(LightState.YELLOW))

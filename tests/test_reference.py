@@ -136,7 +136,7 @@ def test_stops_at_the_red_line_and_goes_on_green(speed: float) -> None:
         reference = car.step(signals=[RED])
         if reference.stop_s_m > 1.5:  # closer, the points are too far apart to read a square root off
             braking = min(braking, car.accel)
-    assert 88.3 < car.x + FRONT_M < 89.02  # the line is at 89 m
+    assert 87.3 < car.x + FRONT_M < 88.02  # the line is at 89 m
     assert car.speed < 0.05
     assert reference.maneuver == Maneuver.STOP_LIGHT
     assert braking > -2.2
@@ -178,7 +178,7 @@ def test_stop_sign_is_obeyed() -> None:
         if car.speed < 0.3 and car.x < 95:
             stood, x_stood = stood + 1, car.x
     assert 15 <= stood < 40
-    assert 88.0 < x_stood + FRONT_M < 89.05
+    assert 87.0 < x_stood + FRONT_M < 88.05
     assert car.x > 105.0
 
 
@@ -325,13 +325,13 @@ def test_who_began_to_stop_on_yellow_does_not_change_its_mind_in_the_last_metre(
     graph = crossing(signals=1)
     car = PointMass(graph, make_route(graph, ROUTE), 8.0, s=60.0)
     car.look(signals=[YELLOW])
-    car.x, car.speed = 89.0 - FRONT_M - 1.2, 2.8  # a clumsy driver: it would take 6 m/s2 to stop where it meant to
+    car.x, car.speed = 89.0 - FRONT_M - 2.2, 2.8  # a clumsy driver: it would take 6 m/s2 to stop where it meant to
     for _ in range(60):
         car.step(signals=[YELLOW])
     for light in (RED, UNKNOWN):  # the near-side light leaves the picture
         for _ in range(60):
             car.step(signals=[light])
-    assert car.x + FRONT_M < 89.6 and car.speed < 0.05
+    assert car.x + FRONT_M < 88.9 and car.speed < 0.05
 
 
 def test_end_of_a_queue_is_not_passed_before_a_red_light_can_have_ended() -> None:
