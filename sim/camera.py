@@ -17,14 +17,14 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from sim.geometry import Geometry
 from sim.kernels.raster import View, clear_cover, new_cover, rasterise
-from sim.kernels.shade import TONE_MAX, TONE_STEPS, Light, Picture, shade
+from sim.kernels.shade import Light, Picture, grain_table, shade, tone_table
 from sim.kernels.shadow import place_casters, shadow_map
 from sim.kernels.texture import Textures, noise_picture
 from sim.scenery import Scenery
 from sim.weather import Weather
 from stack.frames import BODY_FROM_OPTICAL, F64, Pose, intrinsics, inverse, transform, wrap
 from stack.loop import TICK_S
-from stack.messages import F32, CameraImage, CameraMount, Detections, Rig, TruthImages
+from stack.messages import CameraImage, CameraMount, Detections, Rig, TruthImages
 from stack.seeds import Stream, draws
 
 JPEG_QUALITY = 90
@@ -41,7 +41,7 @@ class Cameras:
         self._shadows = shadow_map(geometry, weather.to_sun())
         self._textures = _textures(scenery, seed, geometry.device)
         self._light = _light(weather)
-        self._tone = wp.array(tone_curve(), device=geometry.device)
+        self._film = wp.array(tone_table(), device=geometry.device), wp.array(grain_table(seed), device=geometry.device)
         self._cameras = [_Camera(mount, geometry) for mount in rig.cameras]
         wp.load_module("sim.kernels.raster", device=geometry.device)  # before threads could ask for it at once
         wp.load_module("sim.kernels.shade", device=geometry.device)
@@ -62,7 +62,7 @@ class Cameras:
         shared = self._geometry.arrays, self._textures, self._shadows, self._light
 
         def one(camera: _Camera, key: int) -> tuple[CameraImage, TruthImages]:
-            camera.draw(world_from_ego, shared, self._tone, int(key))
+            camera.draw(world_from_ego, shared, self._film, int(key))
             return camera.image(tick), camera.truth(ego, self._geometry)
 
         pairs = (map if self._pool is None else self._pool.map)(one, self._cameras, keys)
@@ -101,7 +101,7 @@ class _Camera:
         self._picture = p
         self._chunks, self._actors = geometry.chunks, geometry.actors
 
-    def draw(self, world_from_ego: F64, shared: tuple[Any, ...], tone: Any, noise_key: int) -> None:
+    def draw(self, world_from_ego: F64, shared: tuple[Any, ...], film: tuple[Any, Any], grain_key: int) -> None:
         """Fill the buffers."""
         self.world_from_camera = world_from_ego @ self.ego_from_camera
         self._view.camera_from_world = wp.mat33(self.world_from_camera[:3, :3].T)
@@ -121,8 +121,8 @@ class _Camera:
             light,
             self._view,
             self._keys,
-            tone,
-            wp.uint32(noise_key),
+            *film,
+            wp.uint32(grain_key),
             columns,
             self._picture,
         ]
@@ -185,14 +185,3 @@ def _light(weather: Weather) -> Any:
     for name in ("clouds", "wet", "night", "exposure", "noise", "vignette"):
         setattr(light, name, getattr(weather, name))
     return light
-
-
-def tone_curve() -> F32:
-    """(TONE_STEPS,) sRGB level 0..1 over the square root of light / TONE_MAX.
-
-    Film-like shoulder and toe: K. Narkowicz, "ACES Filmic Tone Mapping Curve", 2015; then the sRGB transfer function.
-    """
-    x = 0.6 * TONE_MAX * np.linspace(0.0, 1.0, TONE_STEPS) ** 2
-    y = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0.0, 1.0)
-    srgb = np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1.0 / 2.4) - 0.055)
-    return srgb.astype(np.float32)

@@ -79,6 +79,12 @@ class Mesh:
         """(T, 3, 3) corners of each triangle."""
         return self.vertices[self.triangles]
 
+    def normals(self) -> F32:
+        """(T, 3) unit vectors to the side from which each triangle is seen; zeros where it has no area."""
+        a, b, c = np.moveaxis(self.corners().astype(np.float64), 1, 0)
+        n = np.cross(b - a, c - a)
+        return (n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
     @staticmethod
     def join(parts: list[Mesh]) -> Mesh:
         """All parts as one mesh."""
@@ -115,6 +121,7 @@ class GeometryArrays:
     """What kernels read: T triangles, C chunks, A actors, S signals."""
 
     corner: wp.array(dtype=wp.vec3)  # (3 T,)
+    normal: wp.array(dtype=wp.vec3)  # (T,) unit vectors to the side that is seen
     semantic: wp.array(dtype=wp.uint8)  # (T,)
     instance: wp.array(dtype=wp.int32)  # (T,) actor row + 1; 0 scenery
     material: wp.array(dtype=wp.int32)  # (T,)
@@ -138,6 +145,7 @@ class GeometryArrays:
 @wp.struct
 class LibraryArrays:
     corner: wp.array(dtype=wp.vec3)
+    normal: wp.array(dtype=wp.vec3)
     semantic: wp.array(dtype=wp.uint8)
     material: wp.array(dtype=wp.int32)
     start: wp.array(dtype=wp.int32)
@@ -198,6 +206,7 @@ def _place_actors(
     for k in range(library.count[mesh]):
         for c in range(3):
             out.corner[3 * (first + k) + c] = base + rotation @ wp.cw_mul(size, library.corner[3 * (source + k) + c])
+        out.normal[first + k] = wp.normalize(rotation @ wp.cw_div(library.normal[source + k], size))
         out.semantic[first + k] = library.semantic[source + k]
         out.material[first + k] = library.material[source + k]
     out.chunk_count[chunk] = library.count[mesh]
@@ -243,6 +252,7 @@ class Geometry:
         self.arrays: Any = GeometryArrays()
         a = self.arrays
         a.corner = on_device(pad(static.corners().reshape(-1, 3), 3 * total), wp.vec3)
+        a.normal = on_device(pad(static.normals(), total), wp.vec3)
         a.semantic = on_device(pad(static.semantic, total))
         a.material = on_device(pad(static.material, total))
         a.instance = on_device(np.concatenate([np.zeros(count, np.int32), rows]))
@@ -279,6 +289,7 @@ def _on_device(library: Library, device: str) -> Any:
     whole = Mesh.join(list(library.meshes))
     out: Any = LibraryArrays()
     out.corner = wp.array(whole.corners().reshape(-1, 3), dtype=wp.vec3, device=device)
+    out.normal = wp.array(whole.normals(), dtype=wp.vec3, device=device)
     out.semantic = wp.array(whole.semantic, device=device)
     out.material = wp.array(whole.material, device=device)
     out.start = wp.array((np.cumsum(counts) - counts).astype(np.int32), device=device)

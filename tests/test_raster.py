@@ -85,7 +85,7 @@ def draw(geometry: Geometry, world_from_camera: Any, step: float = 1.0) -> tuple
     k = keys.numpy().reshape(H, W)
     with np.errstate(divide="ignore"):
         depth = 1.0 / (k >> 32).astype(np.int32).view(np.float32)
-    return np.where(k == 0, -1, k & 0x7FFFFFFF), depth, cover
+    return (k & 0x7FFFFFFF) - 1, depth, cover
 
 
 @wp.kernel(enable_backward=False)

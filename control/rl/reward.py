@@ -36,7 +36,7 @@ class Reward:
     progress_per_m: float = 0.2
     speed: float = 0.0  # Roach's term: 1 - |v - target| / limit
     comfort: float = 0.008  # per unit of squared change of the action
-    over: float = 0.03  # taken away for each m/s above the target speed and 0.2, up to 2
+    over: float = 0.05  # taken away for each m/s above the target speed and 0.2, up to 2
     idle: float = 0.02  # taken away while it stands though the target is to drive
     end: float = 4.0  # taken away at a hard infraction
     off_route_m: float = 2.2

@@ -1,6 +1,6 @@
 """Visibility-buffer rasteriser: which triangle does each sample of a camera see, and how far away is it?
 
-Each triangle writes `inverse depth | triangle index` as one 64-bit number by atomic maximum, so that the
+Each triangle writes `inverse depth | triangle index + 1` (0 is the sky) as one 64-bit number by atomic maximum, so that the
 nearest wins in any order of threads. Edge functions and inverse depth are linear in the picture and valid
 through the camera plane, so nothing is clipped (Olano and Greer, "Triangle scan conversion using 2D homogeneous
 coordinates", 1997). A row of a triangle is one span; within it only depth is tested. Samples lie `step` pixels
@@ -145,7 +145,7 @@ def _triangle(t: int, actor: int, p0: wp.vec3, p1: wp.vec3, p2: wp.vec3, view: V
             for x in range(first, last + 1):
                 inv_z = depth[0] * float(x) + base
                 if inv_z < INV_NEAR:
-                    key = (wp.int64(wp.cast(inv_z, wp.int32)) << wp.int64(32)) | wp.int64(t)
+                    key = (wp.int64(wp.cast(inv_z, wp.int32)) << wp.int64(32)) | wp.int64(t + 1)
                     wp.atomic_max(keys, row + x, key)
             last = wp.min(last, view.width - 2)  # the samples of the last column and row belong to no pixel
             if actor >= 0 and first <= last and y <= view.height - 2:

@@ -8,13 +8,15 @@ night lamps and the ego's head lights.
 
 from __future__ import annotations
 
+import numpy as np
 import warp as wp
+from numpy.typing import NDArray
 
 from sim.geometry import GeometryArrays, Material
 from sim.kernels.raster import View
 from sim.kernels.shadow import ShadowArrays, actor_light, sunlight
 from sim.kernels.texture import Textures, noise, surface
-from stack.seeds import mix
+from stack.seeds import Stream, generator, mix
 
 # LLVM must take every function into the kernel: a call copies the structs that it is given, 2 KB for each pixel. Colours
 # are rounded to 8 bits, so sums may be reordered (a tenth faster).
@@ -24,9 +26,17 @@ INLINE = (
 )
 wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": INLINE})
 
-TONE_STEPS = 4096
 TONE_MAX = 16.0
-TONES = wp.constant(float(TONE_STEPS - 1))
+TONE_BITS = 9  # of the mantissa
+TONE_OCTAVES = 16
+GRAIN = 65536
+TONE_SHIFT = wp.constant(23 - TONE_BITS)
+FIRST_BITS = wp.constant((127 - TONE_OCTAVES) << 23)  # of the next number as a float
+DARKEST = wp.constant(2.0**-TONE_OCTAVES)
+ALMOST_ONE = wp.constant(1.0 - 2.0**-24)
+TRIANGLE = wp.constant(wp.int64(0x7FFFFFFF))
+GRAIN_LAST = wp.constant(GRAIN - 1)
+GRAIN_UNIT = wp.constant(2.45 / 127.0 * 255.0 * 64.0 * 256.0)
 BRIGHTEST = wp.constant(TONE_MAX)
 LAMP = wp.constant(8.0)  # light of a lit lamp: saturates a pixel of which it fills a fifth
 
@@ -144,16 +154,16 @@ def _base_colour(g: GeometryArrays, t: Textures, colour: int, actor: int, kind: 
 
 @wp.func
 def colour_at(
-    g: GeometryArrays, t: Textures, s: ShadowArrays, light: Light, tri: int, eye: wp.vec3, d: wp.vec3, pixel_rad: float
-) -> wp.vec3:
-    """Light that a triangle sends towards the eye along -d (world; need not be a unit vector)."""
-    a, b, c = g.corner[3 * tri], g.corner[3 * tri + 1], g.corner[3 * tri + 2]
-    n = wp.normalize(wp.cross(b - a, c - a))
+    g: GeometryArrays, t: Textures, s: ShadowArrays, light: Light, tri: int, eye: wp.vec3, d: wp.vec3, depth: float,
+    pixel_rad: float,
+) -> wp.vec3:  # fmt: skip
+    """Light that a triangle sends towards the eye along -d (world, 1 along the optical axis) from `depth` m."""
+    n = g.normal[tri]
     length = wp.length(d)
     ray = d / length
     slope = wp.dot(ray, n)
-    far = wp.min(wp.max(wp.dot(a - eye, n) / wp.min(slope, -1.0e-4), 0.0), 2000.0)
-    p = eye + ray * far
+    far = length * depth
+    p = eye + d * depth
     word = g.material[tri]
     kind, param = word & 255, word >> 16
     actor = g.instance[tri] - 1
@@ -173,10 +183,11 @@ def colour_at(
     albedo, gloss = face.albedo * 1.0, face.gloss * 1.0
     mirrored = float(1.0)
     if kind == ASPHALT or kind == PAINT:
-        albedo = albedo * (1.0 - 0.5 * light.wet)
-        puddle = wp.clamp(0.5 + 0.8 * noise(t.noise, p[0] * 0.03, p[1] * 0.03), 0.05, 1.0)
-        gloss = 0.02 * light.wet
-        mirrored = light.wet * puddle * 0.5  # a rough film of water
+        if light.wet > 0.0:
+            albedo = albedo * (1.0 - 0.5 * light.wet)
+            puddle = wp.clamp(0.5 + 0.8 * noise(t.noise, p[0] * 0.03, p[1] * 0.03), 0.05, 1.0)
+            gloss = 0.02 * light.wet
+            mirrored = light.wet * puddle * 0.5  # a rough film of water
     elif kind == GLASS:
         gloss = 0.08
     elif kind == CAR_PAINT:
@@ -208,17 +219,15 @@ def colour_at(
 
 
 @wp.func
-def _ray(view: View, x: int, y: int) -> wp.vec3:
-    """World direction of a sample, depth 1 along the optical axis."""
-    u = (float(x) * view.step + view.offset - view.centre_px[0]) / view.focal_px
-    v = (float(y) * view.step + view.offset - view.centre_px[1]) / view.focal_px
-    return wp.transpose(view.camera_from_world) @ wp.vec3(u, v, 1.0)
+def _seen(key: wp.int64) -> int:
+    """Triangle of a key, -1 for the sky."""
+    return int(key & TRIANGLE) - 1
 
 
 @wp.func
-def _seen(key: wp.int64) -> int:
-    """Triangle of a key, -1 for the sky."""
-    return wp.where(key == wp.int64(0), -1, int(key & wp.int64(0x7FFFFFFF)))
+def _depth(key: wp.int64) -> float:
+    """m along the optical axis, of a key that is not the sky's."""
+    return 1.0 / wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
 
 
 @wp.func
@@ -232,31 +241,48 @@ def _same(g: GeometryArrays, a: int, b: int) -> bool:
 
 
 @wp.func
-def _differ(keys: wp.array(dtype=wp.int64), key: wp.int64, at: int, width: int) -> bool:
-    """Does any of the eight samples round one see another triangle?"""
-    up, down = at - width, at + width
-    bits = (keys[up - 1] ^ key) | (keys[up] ^ key) | (keys[up + 1] ^ key) | (keys[at - 1] ^ key)
-    bits |= (keys[at + 1] ^ key) | (keys[down - 1] ^ key) | (keys[down] ^ key) | (keys[down + 1] ^ key)
-    if (key & wp.int64(0x7FFFFFFF)) == wp.int64(0):  # the sky, or triangle 0
-        return bits != wp.int64(0)
-    return (bits & wp.int64(0x7FFFFFFF)) != wp.int64(0)
+def _column(keys: wp.array(dtype=wp.int64), at: int, width: int) -> wp.int64:
+    """Bits in which the sample at `at` differs from those above and below."""
+    key = keys[at]
+    return (keys[at - width] ^ key) | (keys[at + width] ^ key)
 
 
 @wp.kernel(enable_backward=False)
 def shade(
     g: GeometryArrays, t: Textures, s: ShadowArrays, light: Light, view: View, keys: wp.array(dtype=wp.int64),
-    tone: wp.array(dtype=wp.float32), noise_key: wp.uint32, columns: int, out: Picture,
+    tone: wp.array(dtype=wp.int16), grain: wp.array(dtype=wp.int8), grain_key: wp.uint32, columns: int, out: Picture,
 ):  # fmt: skip
     """One thread per `columns` pixels of a row; samples are those of raster.py with step 0.5 and offset 0."""
     i, block = wp.tid()
+    y = 2 * i + 1
+    per_px = 1.0 / view.focal_px
+    world_from_camera = wp.transpose(view.camera_from_world)
+    right, down = (
+        world_from_camera @ wp.vec3(0.5 * per_px, 0.0, 0.0),
+        world_from_camera @ wp.vec3(0.0, 0.5 * per_px, 0.0),
+    )
+    ahead = world_from_camera @ wp.vec3(-view.centre_px[0] * per_px, -view.centre_px[1] * per_px, 1.0)
+    half_width = 1.0 / view.centre_px[0]
+    ry = float(y) * 0.5 * half_width - view.centre_px[1] * half_width
+    vignette = light.exposure * 0.75 * light.vignette
+    rim = light.exposure - vignette * ry * ry
+    red = mix(grain_key ^ wp.uint32(i))  # each row of each channel starts elsewhere in the grain
+    green = mix(red)
+    start = wp.vec3i(int(red), int(green), int(mix(green)))
+    roughness = int(light.noise * GRAIN_UNIT)
+    left = y * view.width + 2 * block * columns
+    left_key, left_bits = wp.int64(keys[left]), _column(keys, left, view.width)
     for j in range(block * columns, wp.min((block + 1) * columns, out.depth_m.shape[1])):
-        x, y = 2 * j + 1, 2 * i + 1
+        x = 2 * j + 1
         centre = y * view.width + x
         key = keys[centre]
         tri = _seen(key)
         other, ox, oy = int(-2), int(0), int(0)
         share = float(0.0)
-        if _differ(keys, key, centre, view.width) or tri >= g.static_triangles:
+        right_key, right_bits = wp.int64(keys[centre + 1]), _column(keys, centre + 1, view.width)
+        bits = left_bits | _column(keys, centre, view.width) | right_bits | (left_key ^ key) | (right_key ^ key)
+        left_key, left_bits = right_key, right_bits
+        if (bits & TRIANGLE) != wp.int64(0) or tri >= g.static_triangles:
             for k in range(9):
                 dx, dy = k % 3 - 1, k / 3 - 1
                 sample = _seen(keys[centre + dy * view.width + dx])
@@ -269,29 +295,47 @@ def shade(
         colour = wp.vec3(0.0)
         for layer in range(wp.where(other == -2, 1, 2)):  # not unrolled: the code stays small
             face = wp.where(layer == 0, tri, other)
-            d = _ray(view, wp.where(layer == 0, x, ox), wp.where(layer == 0, y, oy))
+            u, v = wp.where(layer == 0, x, ox), wp.where(layer == 0, y, oy)
+            d = ahead + right * float(u) + down * float(v)
             seen = wp.vec3(0.0)
             if face < 0:
                 seen = sky(light, t.noise, wp.normalize(d))
             else:
-                seen = colour_at(g, t, s, light, face, view.position, d, 1.0 / view.focal_px)
+                seen = colour_at(g, t, s, light, face, view.position, d, _depth(keys[v * view.width + u]), per_px)
             colour = wp.where(layer == 0, seen, wp.lerp(colour, seen, share))
         if tri < 0:
             out.depth_m[i, j] = wp.inf
             out.semantic[i, j] = wp.uint8(11)
             out.instance[i, j] = 0
         else:
-            out.depth_m[i, j] = 1.0 / wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
+            out.depth_m[i, j] = _depth(key)
             out.semantic[i, j] = g.semantic[tri]
             out.instance[i, j] = g.instance[tri]
-        rx, ry = (
-            (float(x) * 0.5 - view.centre_px[0]) / view.centre_px[0],
-            (float(y) * 0.5 - view.centre_px[1]) / view.centre_px[0],
-        )
-        colour = colour * (light.exposure * (1.0 - light.vignette * 0.75 * (rx * rx + ry * ry)))
-        h = mix(noise_key ^ wp.uint32(i * 65536 + j))
-        for c in range(3):
-            h = mix(h)
-            wobble = (float(h & wp.uint32(65535)) + float(h >> wp.uint32(16))) * 1.52587890625e-05 - 1.0
-            level = tone[int(wp.sqrt(wp.clamp(colour[c] / BRIGHTEST, 0.0, 1.0)) * TONES)]
-            out.rgb[c, i, j] = wp.uint8(wp.clamp((level + 2.45 * wobble * light.noise) * 255.0 + 0.5, 0.0, 255.0))
+        rx = float(x) * 0.5 * half_width - 1.0
+        colour = colour * ((rim - vignette * rx * rx) / BRIGHTEST)
+        for c in range(3):  # in 1/64 of a level; the table's index is exponent and first bits of the light
+            light_bits = wp.cast(wp.clamp(colour[c], DARKEST, ALMOST_ONE), wp.int32)
+            level = int(tone[(light_bits - FIRST_BITS) >> TONE_SHIFT]) + 32
+            level += (roughness * int(grain[(start[c] + j) & GRAIN_LAST])) >> 8
+            out.rgb[c, i, j] = wp.uint8(wp.clamp(level, 0, 16383) >> 6)
+
+
+def grain_table(seed: int) -> NDArray[np.int8]:
+    """(GRAIN,) noise of the sensor, triangular and white, in 1/127 of its greatest."""
+    draws = generator(seed, Stream.CAMERA).random((2, GRAIN)) - 0.5
+    return np.round(127.0 * draws.sum(axis=0)).astype(np.int8)
+
+
+def tone_table() -> NDArray[np.int16]:
+    """sRGB level in 1/64 of 1/255 over the light as a share of TONE_MAX, in steps that grow with the light.
+
+    Film-like shoulder and toe: K. Narkowicz, "ACES Filmic Tone Mapping Curve", 2015; then the sRGB transfer function.
+    """
+    steps = np.arange(TONE_OCTAVES << TONE_BITS)
+    share = (1.0 + ((steps & ((1 << TONE_BITS) - 1)) + 0.5) / (1 << TONE_BITS)) * 2.0 ** (
+        (steps >> TONE_BITS) - TONE_OCTAVES
+    )
+    x = 0.6 * TONE_MAX * share
+    y = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0.0, 1.0)
+    srgb = np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1.0 / 2.4) - 0.055)
+    return np.round(srgb * 255.0 * 64.0).astype(np.int16)

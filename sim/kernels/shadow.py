@@ -38,6 +38,7 @@ class ShadowArrays:
     columns: int  # texels
     rows: int
     height: wp.array(dtype=wp.int16)  # 1/50 m, in tiles of 8 x 4 texels: one line of the cache each
+    span: wp.array(dtype=wp.int32)  # greatest and least (upper, lower half) of a texel and the three beyond it
     cells: wp.array2d(dtype=wp.uint64)
     corner: wp.vec2  # world position of cell (0, 0)
 
@@ -67,7 +68,7 @@ def _draw_map(
             v = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) / area
             if u >= 0.0 and v >= 0.0 and u + v <= 1.0:
                 z = a[2] + u * (b[2] - a[2]) + v * (c[2] - a[2])
-                wp.atomic_max(height, y, x, int(wp.ceil(z * GRAIN)))
+                wp.atomic_max(height, y, x, wp.clamp(int(wp.ceil(z * GRAIN)), -32767, 32767))
 
 
 @wp.func
@@ -78,7 +79,12 @@ def _place(s: ShadowArrays, x: int, y: int) -> int:
 @wp.kernel(enable_backward=False)
 def _tile(height: wp.array2d(dtype=wp.int32), out: ShadowArrays):
     y, x = wp.tid()
-    out.height[_place(out, x, y)] = wp.int16(wp.clamp(height[y, x], -32768, 32767))
+    x1, y1 = wp.min(x + 1, out.columns - 1), wp.min(y + 1, out.rows - 1)
+    a, b, c, d = height[y, x], height[y, x1], height[y1, x], height[y1, x1]
+    least, greatest = wp.min(wp.min(a, b), wp.min(c, d)), wp.max(wp.max(a, b), wp.max(c, d))
+    at = _place(out, x, y)
+    out.height[at] = wp.int16(a)
+    out.span[at] = (greatest << 16) | (least & 65535)
 
 
 @wp.func
@@ -96,6 +102,11 @@ def sunlight(s: ShadowArrays, p: wp.vec3, normal: wp.vec3) -> float:
     if x < 0 or y < 0 or x >= s.columns - 1 or y >= s.rows - 1:
         return 1.0
     z = int((q[2] + 0.25) * GRAIN)
+    span = s.span[_place(s, x, y)]  # most points need no other look
+    if (span >> 16) <= z:
+        return 1.0
+    if ((span << 16) >> 16) > z:
+        return 0.0
     low = _texel(s, x, y, z) * (1.0 - u) + _texel(s, x + 1, y, z) * u
     high = _texel(s, x, y + 1, z) * (1.0 - u) + _texel(s, x + 1, y + 1, z) * u
     return low * (1.0 - v) + high * v
@@ -198,6 +209,7 @@ def shadow_map(geometry: Geometry, to_sun: F64) -> Any:
     out.columns, out.rows = int(width), int(height)
     tiles = -(-out.columns // 8) * -(-out.rows // 4)
     out.height = wp.full(32 * tiles, -32768, dtype=wp.int16, device=device)
+    out.span = wp.zeros(32 * tiles, dtype=wp.int32, device=device)
     drawn = wp.full((out.rows, out.columns), -32768, dtype=wp.int32, device=device)
     out.cells = wp.zeros((CELLS, CELLS), dtype=wp.uint64, device=device)
     flags = wp.array(casts.astype(np.int32), device=device)
