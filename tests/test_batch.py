@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import warp as wp
 from plain_graph import plain_graph
+from shared_maps import graph_of
 
 from sim.batch import Batch
 from sim.kernels import contact, locate, signals, traffic, vehicle, walkers
 from sim.state import Driver
 from stack.labels import Kind
-from stack.opendrive import build_graph, find_map, load_map
 from stack.vehicle import load_vehicle
 
 MODELS = [load_vehicle(name) for name in ("sedan", "van", "bicycle")]
-TOWN = build_graph(load_map(find_map("town_a")))
+TOWN = graph_of("town_a")
 
 
 def crowd(batch: Batch, world: int, seed: int, vehicles: int = 12) -> None:
@@ -108,7 +108,7 @@ def test_an_outside_driver_is_followed_along_the_lanes() -> None:
 
 
 def test_rows_are_checked() -> None:
-    batch = Batch(TOWN, MODELS, 1, 2)
+    batch = Batch(plain_graph(), MODELS, 1, 2)
     with pytest.raises(ValueError, match="colour"):
         batch.reset_world(0, {"colour": [1]}, seed=0)
     with pytest.raises(ValueError, match="at most 2"):
@@ -120,7 +120,7 @@ def test_rows_are_checked() -> None:
 
 
 def test_torch_views_share_memory() -> None:
-    batch = Batch(TOWN, MODELS, 2, 3)
+    batch = Batch(plain_graph(), MODELS, 2, 3)
     batch.torch("throttle")[1, 2] = 0.75
     assert batch.state.numpy("throttle")[1, 2] == 0.75
     assert batch.torch("x_m").data_ptr() == batch.state.arrays.x_m.ptr

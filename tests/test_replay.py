@@ -46,6 +46,12 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory, town: tuple[Scenario, Ro
     return path
 
 
+@pytest.fixture(scope="module")
+def scenario(synthetic: Path) -> Scenario:
+    """As it is read from the recording."""
+    return Recording(synthetic).scenario()[0]
+
+
 def as_recorded(recording: Recording) -> Stack:
     """A stack that says what was recorded."""
 
@@ -77,9 +83,8 @@ def test_the_scenario_comes_back(synthetic: Path, town: tuple[Scenario, RoadMap]
     assert again.route.length_m == town[0].route.length_m
 
 
-def test_a_recording_is_a_world(synthetic: Path) -> None:
+def test_a_recording_is_a_world(synthetic: Path, scenario: Scenario) -> None:
     recording = Recording(synthetic)
-    scenario, _ = recording.scenario()
     world = ReplayWorld(recording)
     for _ in range(2):  # it can be driven again
         seen = list(drive(world, as_recorded(recording), scenario))
@@ -96,9 +101,8 @@ def test_a_recording_is_a_world(synthetic: Path) -> None:
     assert world.state_hash() == START_HASH and not world.done and world.events() == ()
 
 
-def test_another_scenario_is_refused(synthetic: Path) -> None:
+def test_another_scenario_is_refused(synthetic: Path, scenario: Scenario) -> None:
     recording = Recording(synthetic)
-    scenario, _ = recording.scenario()
     with pytest.raises(RecordingError, match="found a drive with seed 3, expected 4"):
         ReplayWorld(recording).reset(replace(scenario, seed=4))
 
@@ -121,9 +125,8 @@ def test_broken_metadata_is_named(tmp_path: Path, town: tuple[Scenario, RoadMap]
         assert str(path) in str(error.value)
 
 
-def test_each_module_is_told_apart(synthetic: Path) -> None:
+def test_each_module_is_told_apart(synthetic: Path, scenario: Scenario) -> None:
     recording = Recording(synthetic)
-    scenario, _ = recording.scenario()
     same = as_recorded(recording)
     pairs = list(rerun(ReplayWorld(recording), same, scenario))
     assert [difference(replayed, recorded) for recorded, replayed in pairs] == [None] * TICKS

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from shared_maps import graph_of, map_of
 from steps import actors_at, ego_at, step_at
 
 from evaluation.birdseye import Town, route_points
@@ -22,7 +23,6 @@ from scripts.report import run
 from stack.labels import LightState, Semantic
 from stack.loop import TICK_S, Scenario
 from stack.messages import Event, EventKind, Step
-from stack.opendrive import build_graph, find_map, load_map
 from stack.recording import Recorder, drive_meta
 
 TICKS = 24
@@ -69,7 +69,7 @@ def steps_along(scenario: Scenario) -> list[Step]:
 
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
-    graph = build_graph(load_map(find_map("holdout_a")))
+    graph = graph_of("holdout_a")
     return Scenario("town", "holdout_a", graph, random_route(graph, 1, 400.0, 700.0), 1)
 
 
@@ -77,7 +77,7 @@ def scenario() -> Scenario:
 def page(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a drive without a result, as a drive that broke off leaves it."""
     folder = tmp_path_factory.mktemp("report")
-    meta = drive_meta(scenario, load_map(find_map("holdout_a")), Settings())
+    meta = drive_meta(scenario, map_of("holdout_a"), Settings())
     with Recorder(folder / "a.mcap", meta) as recorder:
         for step in steps_along(scenario):
             recorder.write(step, "")

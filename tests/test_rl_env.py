@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from shared_maps import graph_of
 
 from control.features import FEATURES
 from control.rl.env import DrivingEnv
@@ -10,7 +11,6 @@ from planning.reference import ReferenceKernel
 from planning.route import random_route
 from sim.learners import Learners
 from stack.lanegraph import concatenate
-from stack.opendrive import build_graph, find_map, load_map
 from stack.scenearrays import ReferenceArrays, allocate
 from stack.vehicle import load_vehicle
 
@@ -18,7 +18,7 @@ WORLDS = 4
 
 
 def make(seed: int) -> DrivingEnv:
-    graphs = [build_graph(load_map(find_map("town_a")))]
+    graphs = [graph_of("town_a")]
     merged, first = concatenate(graphs)
     worlds = Learners(merged, graphs, first, load_vehicle("sedan"), WORLDS, seed, "cpu", random_route)
     arrays = allocate(ReferenceArrays, WORLDS, merged.signals, "cpu")

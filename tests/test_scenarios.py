@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_maps import graph_of
 
 from planning.route import plan_route, random_route
 from sim import scenarios
-from stack.lanegraph import LaneGraph
 from stack.loop import Scenario
-from stack.opendrive import build_graph, find_map, load_map
 
 TOWN01 = Path(__file__).parents[2] / "shared/data/maps/Town01.xodr"
-
-
-@cache
-def graph_of(map_: str) -> LaneGraph:
-    return build_graph(load_map(find_map(map_)))
 
 
 def resolved(seed: int = 0, scenario: str | None = None, map_: str | None = None, route: str | None = None) -> Scenario:

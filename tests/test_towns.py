@@ -12,6 +12,7 @@ from itertools import combinations
 import networkx as nx
 import numpy as np
 import pytest
+import shared_maps
 from lxml import etree
 from shapely import STRtree
 from shapely.geometry import Polygon
@@ -49,12 +50,12 @@ def text_of(name: str) -> str:
 
 @cache
 def map_of(name: str) -> RoadMap:
-    return load_map(text_of(name), name)
+    return shared_maps.map_of(name) if name in TOWNS else load_map(text_of(name), name)
 
 
 @cache
 def graph_of(name: str) -> LaneGraph:
-    return build_graph(map_of(name))
+    return shared_maps.graph_of(name) if name in TOWNS else build_graph(map_of(name))
 
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another_town() -> None:
@@ -90,6 +91,13 @@ def test_libcarla_loads_every_town() -> None:
         assert town["crosswalk_points"] == 5 * len(root.findall(".//object[@type='crosswalk']")) > 0, name
         posts = len(root.findall(".//signal")) + len(root.findall(".//signalReference"))
         assert len(town["landmarks"]) == posts and {"1000001", "274"} <= set(town["landmarks"]), name
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_everything_on_the_roads_reads_without_warnings(name: str) -> None:
+    road_map = map_of(name)
+    assert road_map.strips() and road_map.marks() and road_map.signals and road_map.objects
+    assert graph_of(name).lanes and road_map.warnings == []
 
 
 @pytest.mark.parametrize("name", ALL)

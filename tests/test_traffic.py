@@ -2,30 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 import shapely
 from plain_graph import plain_graph
+from shared_maps import graph_of
 
 from sim.batch import Batch
 from sim.spawn import model_shares, spawn
 from sim.state import Driver
 from stack.labels import Kind, LightState, Sign
 from stack.lanegraph import LaneGraph
-from stack.opendrive import build_graph, find_map, load_map
 from stack.vehicle import VEHICLES, VehicleParams, load_vehicle
 
 SEDAN = load_vehicle("sedan")
 MODELS = [load_vehicle(name) for name in VEHICLES]
 NOSE_M, REAR_M = SEDAN.centre_m + 0.5 * SEDAN.length_m, 0.5 * SEDAN.length_m - SEDAN.centre_m
 DRIVER = {"wish_factor": 1.0, "headway_s": 1.5, "accel_max_mps2": 1.5, "brake_comfort_mps2": 2.0, "gap_min_m": 2.0}
-
-
-@cache
-def town(name: str) -> LaneGraph:
-    return build_graph(load_map(find_map(name)))
 
 
 def line(start: tuple[float, float], end: tuple[float, float]) -> np.ndarray:
@@ -206,7 +200,7 @@ def test_stopped_learner_and_prop_are_not_run_into() -> None:
 
 @pytest.mark.parametrize("name", ["town_a", "town_b"])
 def test_town_traffic_flows_and_nobody_touches(name: str) -> None:
-    graph = town(name)
+    graph = graph_of(name)
     batch = start(graph, spawn(graph, MODELS, 5, 30, 10), 5, MODELS)
     speeds = []
     for tick in range(1800):
@@ -219,7 +213,7 @@ def test_town_traffic_flows_and_nobody_touches(name: str) -> None:
 
 
 def test_same_seed_same_hash_alone_and_in_a_batch() -> None:
-    graph = town("town_a")
+    graph = graph_of("town_a")
     rows = spawn(graph, MODELS, 3, 20, 8)
     n = len(rows["kind"])
     alone = start(graph, rows, 3, MODELS)
@@ -234,7 +228,7 @@ def test_same_seed_same_hash_alone_and_in_a_batch() -> None:
 
 
 def test_spawn_is_deterministic_and_leaves_room() -> None:
-    graph = town("town_a")
+    graph = graph_of("town_a")
     lane = int(np.flatnonzero((graph.lane_junction < 0) & (graph.lane_length_m > 60.0))[0])
     one, two = (spawn(graph, MODELS, 11, 40, 12, ego_start=(lane, 30.0)) for _ in range(2))
     assert all(np.array_equal(one[name], two[name]) for name in one)

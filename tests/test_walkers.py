@@ -1,11 +1,11 @@
 """Pedestrians walk at their pace, cross when they may, and cars give way to them."""
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 from plain_graph import plain_graph
+from shared_maps import graph_of
 
 from sim.batch import Batch
 from sim.kernels.walkers import CROSS, WAIT_GAP, WALK
@@ -14,17 +14,11 @@ from sim.state import Driver
 from sim.walkways import walk_tables
 from stack.labels import Kind, LightState
 from stack.lanegraph import LaneGraph
-from stack.opendrive import build_graph, find_map, load_map
 from stack.vehicle import load_vehicle
 
 SEDAN = load_vehicle("sedan")
 NOSE_M = SEDAN.centre_m + 0.5 * SEDAN.length_m
 SIDE_M = 6.0  # sidewalks' distance from the middle of the road
-
-
-@cache
-def town(name: str) -> LaneGraph:
-    return build_graph(load_map(find_map(name)))
 
 
 def street() -> LaneGraph:
@@ -110,15 +104,15 @@ def test_nobody_steps_in_front_of_a_fast_car() -> None:
 
 
 def test_paths_of_a_town_lead_on() -> None:
-    table = walk_tables(town("town_a"))
+    table = walk_tables(graph_of("town_a"))
     crosswalks = np.flatnonzero(table["path_is_crosswalk"])
-    assert len(crosswalks) == len(town("town_a").crosswalk_xyz_m)
+    assert len(crosswalks) == len(graph_of("town_a").crosswalk_xyz_m)
     assert (table["end_path"] >= 0).mean() > 0.9
     assert set(table["door_path"]) == set(crosswalks)
 
 
 def test_walkers_of_a_town_cross_on_red_only_and_come_to_no_harm() -> None:
-    graph = town("town_a")
+    graph = graph_of("town_a")
     tables = walk_tables(graph)
     rows = spawn(graph, [SEDAN], 4, 10, 40)
     batch = Batch(graph, [SEDAN], 1, 50)

@@ -42,7 +42,7 @@ def test_left_raises_y_of_the_car_and_ahead_is_ahead(scenario_and_world: tuple[S
     scenario, world = scenario_and_world
     world.reset(scenario)
     start = world.truth().ego.pose
-    for _ in range(60):
+    for _ in range(40):
         world.step(command(0.15, 2.0))
     end = world.truth().ego.pose
     dx, dy = end.x_m - start.x_m, end.y_m - start.y_m

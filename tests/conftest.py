@@ -1,0 +1,18 @@
+"""The order of the test files: those that take longest first, so that several workers end at about the same time."""
+
+import pytest
+
+LONGEST_FIRST = (
+    "test_cli", "test_closed_loop", "test_batch", "test_replay", "test_dataset", "test_towns", "test_scenery",
+    "test_world_contract", "test_traffic", "test_lanegraph", "test_localizer", "test_vehicle", "test_reference",
+    "test_network", "test_report", "test_tracker", "test_walkers", "test_camera",
+)  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # xdist would send the files with most tests first, however short these are
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: k for k, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
