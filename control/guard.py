@@ -69,9 +69,9 @@ class Guard:
             accel, why = -self.limits.brake_mps2, "speed, pitch or wheel angle is not finite"
         turn = p.wheel_rate_max_radps * self.dt_s
         most = min(p.wheel_angle_max_rad, np.arctan(self.limits.lateral_mps2 * p.wheelbase_m / max(speed, 1.0) ** 2))
-        angle = float(np.clip(np.clip(angle, -most, most), before - turn, before + turn))
-        angle = float(np.clip(angle, -p.wheel_angle_max_rad, p.wheel_angle_max_rad))
-        accel = float(np.clip(accel, -p.brake_max_mps2, self.limits.accel_max_mps2))
+        angle = min(max(min(max(angle, -most), most), before - turn), before + turn)
+        angle = float(min(max(angle, -p.wheel_angle_max_rad), p.wheel_angle_max_rad))
+        accel = float(min(max(accel, -p.brake_max_mps2), self.limits.accel_max_mps2))
         needed, reason = braking_needed(angle, speed, scene, frame, p, self.limits)
         needed = min(needed, p.brake_max_mps2)
         if needed > 0.0 and accel > -needed:
@@ -135,6 +135,17 @@ def swept(curvature: float, xy_ego: F64, params: VehicleParams, side_m: float) -
     return along, (away > radius - half) & (away < outer) & (along > 0.0) & (angle < np.pi / 2)
 
 
+def beside_path(curvature: float, x: F64, y: F64, params: VehicleParams, side_m: float) -> NDArray[np.bool_]:
+    """Which points come into question for `swept`: all that it takes and some more, found without its square roots.
+
+    A point on a circle at distance e to the left of the path has y - curvature (x^2 + y^2) / 2 = e to first order.
+    """
+    front, half = params.centre_m + 0.5 * params.length_m, 0.5 * params.width_m + side_m
+    room = half + 0.5 * abs(curvature) * (half * half + front * front) + 0.1
+    near: NDArray[np.bool_] = (x > 0.0) & (np.abs(y - 0.5 * curvature * (x * x + y * y)) < room)
+    return near
+
+
 def from_tracks(
     curvature: float, scene: Scene, params: VehicleParams, limits: Limits
 ) -> list[tuple[float, float, str]]:
@@ -146,24 +157,22 @@ def from_tracks(
     d = tracks.xyz_m[:, :2] - np.array([pose.x_m, pose.y_m])
     centre = np.stack([d[:, 0] * cos + d[:, 1] * sin, d[:, 1] * cos - d[:, 0] * sin], axis=-1)
     rows = np.flatnonzero(np.hypot(centre[:, 0], centre[:, 1]) < limits.horizon_m)
+    yaw = tracks.yaw_rad[rows] - pose.yaw_rad
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    axes = np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2)
+    grids = centre[rows, None] + (GRID * 0.5 * tracks.size_m[rows, None, :2]) @ axes
+    distances, insides = swept(curvature, grids.reshape(-1, 2), params, limits.side_m)
+    nearest = np.where(insides, distances, np.inf).reshape(len(rows), -1)
     out = []
-    for row in rows:
-        yaw = tracks.yaw_rad[row] - pose.yaw_rad
-        axes = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
-        grid = GRID * 0.5 * tracks.size_m[row, :2]
-        along, inside = swept(curvature, centre[row] + grid @ axes, params, limits.side_m)
-        if not inside.any():
-            continue
-        k = int(np.argmin(np.where(inside, along, np.inf)))
-        heading = pose.yaw_rad + curvature * along[k]  # of the corridor there
+    for n in np.flatnonzero(np.isfinite(nearest).any(axis=1)):
+        row, gap = rows[n], nearest[n].min()
+        heading = pose.yaw_rad + curvature * gap  # of the corridor there
         velocity = tracks.velocity_mps[row]
         forward = float(velocity @ np.array([np.cos(heading), np.sin(heading)]))
         sideways = float(velocity @ np.array([-np.sin(heading), np.cos(heading)]))
-        if leaves_in_time(
-            centre[row], sideways, along[k], scene.ego.speed_mps, params, float(max(tracks.size_m[row, :2]))
-        ):
+        if leaves_in_time(centre[row], sideways, gap, scene.ego.speed_mps, params, float(max(tracks.size_m[row, :2]))):
             continue
-        out.append((float(along[k]), max(forward, 0.0), f"track {tracks.id[row]}"))
+        out.append((float(gap), max(forward, 0.0), f"track {tracks.id[row]}"))
     return out
 
 
@@ -186,12 +195,12 @@ def untracked(xy_ego: F64, scene: Scene, room_m: float) -> NDArray[np.bool_]:
     tracks, pose = scene.tracks, scene.ego.pose
     cos, sin = np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)
     xy = xy_ego @ np.array([[cos, sin], [-sin, cos]]) + np.array([pose.x_m, pose.y_m])
-    out = np.ones(len(xy), bool)
-    for row in range(len(tracks)):
-        d = xy - tracks.xyz_m[row, :2]
-        cos, sin = np.cos(tracks.yaw_rad[row]), np.sin(tracks.yaw_rad[row])
-        half = 0.5 * tracks.size_m[row] + room_m
-        out &= (np.abs(d[:, 0] * cos + d[:, 1] * sin) > half[0]) | (np.abs(d[:, 1] * cos - d[:, 0] * sin) > half[1])
+    dx, dy = xy[:, 0] - tracks.xyz_m[:, 0, None], xy[:, 1] - tracks.xyz_m[:, 1, None]  # (tracks, N)
+    cos, sin = np.cos(tracks.yaw_rad)[:, None], np.sin(tracks.yaw_rad)[:, None]
+    half = 0.5 * tracks.size_m + room_m
+    out: NDArray[np.bool_] = (
+        (np.abs(dx * cos + dy * sin) > half[:, 0, None]) | (np.abs(dy * cos - dx * sin) > half[:, 1, None])
+    ).all(axis=0)
     return out
 
 
@@ -202,7 +211,8 @@ def from_lidar(
     if frame.lidar.range_steps.size == 0:
         return []
     points, _ = frame.lidar.points_ego()
-    points = points[points[:, 2] < limits.roof_m]
+    x, y, z = points.T
+    points = points[(z < limits.roof_m) & beside_path(curvature, x, y, params, limits.side_m)]
     along, inside = swept(curvature, points[:, :2], params, limits.side_m)
     inside &= along < limits.horizon_m
     points, along = points[inside], along[inside]

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import warp as wp
 from safetensors import SafetensorError
@@ -62,20 +61,21 @@ class Policy:
         if dead:
             for value in self.net.parameters():
                 torch.nn.init.zeros_(value)
-        self.device, self.wheelbase_m = device, wheelbase_m
         self.scene = allocate(SceneArrays, 1, 1, device)
         self.reference = allocate(ReferenceArrays, 1, 1, device)
         self.features = Features(1, device)
         self.action = wp.zeros((1, 2), dtype=wp.float32, device=device)
         self.control = wp.zeros((1, 2), dtype=wp.float32, device=device)
+        inputs = [self.action, self.scene.speed_mps, self.reference.target_mps, wheelbase_m, self.control]
+        self.launch = wp.launch(control_kernel, dim=1, inputs=inputs, device=device, record_cmd=True)
+        self.values, self.acts = wp.to_torch(self.features.values), wp.to_torch(self.action)
 
     @torch.inference_mode()
     def __call__(self, plan: Plan, scene: Scene) -> Control:
         fill_from_scene(self.scene, scene, with_signals=False)
         fill_from_reference(self.reference, plan.reference, scene.ego)
         self.features.launch(self.scene, self.reference)
-        wp.to_torch(self.action).copy_(self.net(wp.to_torch(self.features.values)))
-        inputs = [self.action, self.scene.speed_mps, self.reference.target_mps, self.wheelbase_m, self.control]
-        wp.launch(control_kernel, dim=1, inputs=inputs, device=self.device)
-        wheel_angle, accel = np.asarray(self.control.numpy()[0], dtype=np.float64)
-        return Control(float(wheel_angle), float(accel))
+        self.acts.copy_(self.net(self.values))
+        self.launch.launch()
+        wheel_angle, accel = self.control.numpy()[0].tolist()
+        return Control(wheel_angle, accel)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ BEARING_PX = 1.5
 BEYOND_LANE_M = {"vehicle": 0.0, "small": -0.3}  # how far past the lane's edge a cluster may stand that no camera saw
 VEHICLE_EXTENT_M = (1.2, 13.0)
 SMALL_EXTENT_M = 0.9
+_ROUND = np.eye(2)
 RADAR_ROOM_M = 0.8  # a return belongs to an object whose box, larger by this, holds it
 
 
@@ -96,7 +98,9 @@ class Fusion:
         on_lane = (vehicle & (beyond < BEYOND_LANE_M["vehicle"])) | (small & (beyond < BEYOND_LANE_M["small"]))
         keep = np.flatnonzero(named[rows] | on_lane)
         rows, lane_yaw = rows[keep], lane_yaw[keep]
-        guess = np.where(small[keep], Kind.PEDESTRIAN, np.where(extent[rows] > 5.5, Kind.TRUCK, Kind.CAR))
+        guess = np.where(
+            small[keep], int(Kind.PEDESTRIAN), np.where(extent[rows] > 5.5, int(Kind.TRUCK), int(Kind.CAR))
+        )
         seen = named[rows]
         kind = np.where(seen, kind[rows], guess)
         yaw, sigma = _headings(clusters, rows, kind, heading[rows], lane_yaw)
@@ -106,7 +110,7 @@ class Fusion:
         away = xy / np.maximum(np.hypot(xy[:, 0], xy[:, 1]), 1.0)[:, None]
         along = (0.05 + slack * CENTRE_SIGMA_M[kind]) ** 2
         covariance = along[:, None, None] * away[:, :, None] * away[:, None, :]
-        covariance = covariance + (0.1 + 0.2 * slack * CENTRE_SIGMA_M[kind])[:, None, None] ** 2 * np.eye(2)
+        covariance = covariance + (0.1 + 0.2 * slack * CENTRE_SIGMA_M[kind])[:, None, None] ** 2 * _ROUND
         points = np.minimum(clusters.count[rows] / 12.0, 1.0)
         return _Found(
             clusters.time_s[rows], kind, np.where(seen, 0.9 * score[rows], 0.15),
@@ -227,7 +231,7 @@ def _from_cameras(
     away = xy / np.maximum(np.hypot(xy[:, 0], xy[:, 1]), 1e-6)[:, None]
     across = (BEARING_PX * depth / np.maximum(table[:, 3], 1.0) + 0.15) ** 2
     along = (RANGE_SIGMA * depth + 0.4) ** 2 - across
-    covariance = across[:, None, None] * np.eye(2) + along[:, None, None] * away[:, :, None] * away[:, None, :]
+    covariance = across[:, None, None] * _ROUND + along[:, None, None] * away[:, :, None] * away[:, None, :]
     return _Found(
         np.full(len(table), time_s), kind, 0.9 * table[:, 5], 0.8 * table[:, 5], xy, covariance, table[:, 6],
         np.where(kind == Kind.PEDESTRIAN, 0.8, 0.35), USUAL_SIZE_M[kind],
@@ -249,7 +253,7 @@ def doppler(found: _Found, radar: RadarSamples, ego: Ego, radar_xy_m: F64) -> F6
     inside = (np.abs(local) < 0.5 * found.size_m[:, None, :2] + RADAR_ROOM_M).all(axis=-1)  # (N, R)
     for i in np.flatnonzero(inside.any(axis=1)):
         line = found.xy_m[i] - radar_xy_m
-        out[i, :2], out[i, 2] = line / np.hypot(*line), np.median(over_ground[inside[i]])
+        out[i, :2], out[i, 2] = line / np.hypot(*line), median(over_ground[inside[i]].tolist())
     return out
 
 

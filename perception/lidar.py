@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import warp as wp
@@ -140,18 +139,35 @@ class Turn:
         return out
 
 
-@lru_cache(maxsize=8)
-def _grouping(capacity: int) -> tuple[Any, dict[str, NDArray[Any]]]:
-    """The arrays of the clustering kernels for so many points, and host views of them."""
-    arrays = {"grid": wp.zeros(kernels.SECTORS * kernels.DEPTHS, dtype=wp.int32, device="cpu")}
-    for name, dtype in (("xyz", wp.vec3), ("low", wp.vec2), ("high", wp.vec2), ("bounds", wp.vec4)):
-        arrays[name] = wp.zeros(capacity, dtype=dtype, device="cpu")
-    for name in ("parent", "size", "place", "order", "start", "count", "angle"):
-        arrays[name] = wp.zeros(capacity, dtype=wp.int32, device="cpu")
-    turn = np.stack([np.cos(FIT_ANGLES_RAD), np.sin(FIT_ANGLES_RAD)], axis=-1).astype(np.float32)
-    arrays["turn"] = wp.array(turn, dtype=wp.vec2, device="cpu")
-    arrays["number"] = wp.zeros(1, dtype=wp.int32, device="cpu")
-    return kernels.filled(kernels.ClusterArrays, arrays), {name: array.numpy() for name, array in arrays.items()}
+class _Groups:
+    """The arrays of the clustering kernels for so many points, host views of them, and the two launches over them."""
+
+    def __init__(self, capacity: int) -> None:
+        arrays = {"grid": wp.zeros(kernels.SECTORS * kernels.DEPTHS, dtype=wp.int32, device="cpu")}
+        for name, dtype in (("xyz", wp.vec3), ("low", wp.vec2), ("high", wp.vec2), ("bounds", wp.vec4)):
+            arrays[name] = wp.zeros(capacity, dtype=dtype, device="cpu")
+        for name in ("parent", "size", "place", "order", "start", "count", "angle"):
+            arrays[name] = wp.zeros(capacity, dtype=wp.int32, device="cpu")
+        turn = np.stack([np.cos(FIT_ANGLES_RAD), np.sin(FIT_ANGLES_RAD)], axis=-1).astype(np.float32)
+        arrays["turn"] = wp.array(turn, dtype=wp.vec2, device="cpu")
+        arrays["number"] = wp.zeros(1, dtype=wp.int32, device="cpu")
+        self._arrays = kernels.filled(kernels.ClusterArrays, arrays)
+        self.host = {name: array.numpy() for name, array in arrays.items()}
+        self._connect, self._fit = (
+            wp.launch(kernel, dim=1, inputs=[self._arrays, *rest], device="cpu", record_cmd=True)
+            for kernel, rest in ((kernels.connect, [0]), (kernels.fit, []))
+        )
+
+    def connect(self, points: int) -> None:
+        self._connect.set_param_at_index(1, points)
+        self._connect.launch()
+
+    def fit(self, groups: int) -> None:
+        self._fit.set_dim(groups)
+        self._fit.launch()
+
+
+_groups = lru_cache(maxsize=8)(_Groups)
 
 
 def _capacity(points: int) -> int:
@@ -160,15 +176,16 @@ def _capacity(points: int) -> int:
 
 def cluster(xyz_m: F32, height_m: F32, time_s: F64, fresh: BOOL) -> Clusters:
     """Connected groups of at least 3 points and no longer than 16 m, with their boxes."""
-    arrays, host = _grouping(_capacity(len(xyz_m)))
+    groups = _groups(_capacity(len(xyz_m)))
+    host = groups.host
     host["xyz"][: len(xyz_m)] = xyz_m
-    wp.launch(kernels.connect, dim=1, inputs=[arrays, len(xyz_m)], device="cpu")
+    groups.connect(len(xyz_m))
     k = int(host["number"][0])
     start, count = host["start"][:k].astype(np.int64), host["count"][:k].astype(np.int64)
     if k == 0:
         empty = np.zeros(0)
         return Clusters(np.zeros((0, 3), np.float32), start, count, empty, empty, empty, empty, np.zeros((0, 4)))
-    wp.launch(kernels.fit, dim=k, inputs=[arrays], device="cpu")
+    groups.fit(k)
     order = host["order"][: int(count.sum())]
     return Clusters(
         xyz_m[order], start, count, np.add.reduceat(time_s[order], start) / count,
@@ -180,11 +197,11 @@ def cluster(xyz_m: F32, height_m: F32, time_s: F64, fresh: BOOL) -> Clusters:
 
 def fit_boxes(xy_m: F32, start: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[F64, F64]:
     """L-shape fits of groups of points: yaw (K,) in [0, pi/2), and bounds (K, 4) in axes turned by it."""
-    arrays, host = _grouping(_capacity(len(xy_m)))
-    k = len(start)
+    groups, k = _groups(_capacity(len(xy_m))), len(start)
+    host = groups.host
     host["xyz"][: len(xy_m), :2], host["order"][: len(xy_m)] = xy_m, np.arange(len(xy_m))
     host["start"][:k], host["count"][:k] = start, count
-    wp.launch(kernels.fit, dim=k, inputs=[arrays], device="cpu")
+    groups.fit(k)
     return FIT_ANGLES_RAD[host["angle"][:k]], host["bounds"][:k].astype(np.float64)
 
 

@@ -25,6 +25,7 @@ CROP_PX = 24
 REACH_M = 75.0
 FACING_COS = np.cos(np.deg2rad(65.0))
 STATES = (LightState.UNKNOWN, LightState.GREEN, LightState.YELLOW, LightState.RED)
+_LINE = (np.arange(CROP_PX, dtype=np.float32) + 0.5) / CROP_PX - 0.5  # pixel centres of a crop, from its middle
 SMOOTHING = 0.6  # weight of the newest look
 
 
@@ -78,14 +79,13 @@ def crop_windows(
 def crops(image: Tensor, window: F64) -> Tensor:
     """(n, 3, 24, 24) uint8 crops of a (3, H, W) uint8 picture, bilinear; outside the picture is black."""
     h, w = image.shape[1:]
-    line = (torch.arange(CROP_PX, device=image.device) + 0.5) / CROP_PX - 0.5
-    at = torch.as_tensor(window, dtype=torch.float32, device=image.device)
-    x = 2.0 * (at[:, 0, None] + at[:, 2, None] * line) / w - 1.0
-    y = 2.0 * (at[:, 1, None] + at[:, 2, None] * line) / h - 1.0
-    n = len(at)
-    grid = torch.stack([x[:, None, :].expand(n, CROP_PX, CROP_PX), y[:, :, None].expand(n, CROP_PX, CROP_PX)], dim=-1)
-    batch = image.float()[None].expand(n, -1, -1, -1)
-    return torch.nn.functional.grid_sample(batch, grid, align_corners=False).round().to(torch.uint8)
+    at = window.astype(np.float32)[..., None]
+    grid = np.empty((len(at), CROP_PX, CROP_PX, 2), np.float32)
+    grid[..., 0] = (2.0 * (at[:, 0] + at[:, 2] * _LINE) / w - 1.0)[:, None, :]
+    grid[..., 1] = (2.0 * (at[:, 1] + at[:, 2] * _LINE) / h - 1.0)[:, :, None]
+    batch = image.float()[None].expand(len(at), -1, -1, -1)
+    places = torch.from_numpy(grid).to(image.device)
+    return torch.nn.functional.grid_sample(batch, places, align_corners=False).round().to(torch.uint8)
 
 
 class Lights:

@@ -66,12 +66,12 @@ class Perception:
     def __call__(self, frame: SensorFrame) -> Scene:
         if self.blind:
             frame = replace(frame, cameras=tuple(replace(c, rgb=torch.zeros_like(c.rgb)) for c in frame.cameras))
-        looking = self.look(frame.cameras)  # other threads look at the pictures while this one reads the ranges
+        looking = self.look(frame.cameras)  # other threads look at the pictures while this one does all it can without
         swept = lidar.scan(frame.lidar)
         ego = self.localizer(frame, [lidar.edges(swept)])
         clusters = self.turn(swept, frame.time_s, ego.speed_mps, ego.yaw_rate_radps)
-        detections, semantic = self.see(frame.cameras, looking)
         signal_state, signal_confidence = self.lights(frame.cameras, ego)
+        detections, semantic = self.see(frame.cameras, looking)
         seen = self.fusion(clusters, frame.cameras, detections, frame.radar, ego, frame.time_s)
         tracks = self.tracker(seen, frame.time_s, ego)
         return Scene(
@@ -80,9 +80,9 @@ class Perception:
 
     def look(self, cameras: tuple[CameraImage, ...]) -> list[Future[tuple[Tensor, ...]]]:
         """Start the network on the pictures; on the processor one core for each, as two in a batch would share one."""
-        pictures = torch.stack([camera.rgb for camera in cameras]).to(self.device)
-        parts = pictures.split(1) if self.device == "cpu" else (pictures,)
-        return [self.pool.submit(self._run, part) for part in parts]
+        if self.device == "cpu":
+            return [self.pool.submit(self._run, camera.rgb[None]) for camera in cameras]
+        return [self.pool.submit(self._run, torch.stack([camera.rgb for camera in cameras]).to(self.device))]
 
     @torch.inference_mode()
     def _run(self, pictures: Tensor) -> tuple[Tensor, ...]:

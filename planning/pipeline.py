@@ -41,6 +41,7 @@ class Pipeline:
         self.scene = allocate(SceneArrays, 1, graph.signals, device)
         self.route = allocate(RouteArrays, 1, 0, device)
         self.reference = allocate(ReferenceArrays, 1, 0, device)
+        self.launches = self.kernel.record(self.scene, self.route, self.reference)
         self.reset(route)
 
     def reset(self, route: Route) -> None:
@@ -52,7 +53,8 @@ class Pipeline:
 
     def __call__(self, scene: Scene) -> Plan:
         fill_from_scene(self.scene, scene)
-        self.kernel.launch(self.scene, self.route, self.reference)
+        for launch in self.launches:
+            launch.launch()
         reference = to_message(self.reference)
         self._find_new_route(scene, reference)
         predictions = predict(scene.tracks, self.graph, scene.signal_state)

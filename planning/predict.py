@@ -28,6 +28,8 @@ OFFSET_FADE_S = 2.0
 WAYS = 3  # through the lane graph, for each road user
 FREE_WEIGHT = 0.15  # of the free hypothesis, where there are lanes to follow
 FOLLOWS_LANES = (Kind.CAR, Kind.TRUCK, Kind.CYCLIST)
+_FOLLOWS_LANES = np.isin(np.arange(len(Kind)), FOLLOWS_LANES)  # by Kind
+_OFFSET_FADE: F64 = np.exp(-TIMES_S / OFFSET_FADE_S)
 SLOW_MPS = 0.5  # what is slower than this is taken to stand
 
 
@@ -44,27 +46,31 @@ class Predictions:
 def predict(tracks: Actors, graph: LaneGraph, signal_state: U8) -> Predictions:
     """Hypotheses for all tracks of a scene; world frame."""
     xy, yaw = free_motion(tracks)
-    rows, weights = [np.arange(len(tracks))], [np.ones(len(tracks))]
-    places, headings = [xy], [yaw]
+    weights = np.ones(len(tracks))
     speed = np.hypot(tracks.velocity_mps[:, 0], tracks.velocity_mps[:, 1])
-    movers = np.flatnonzero(np.isin(tracks.kind, FOLLOWS_LANES) & (speed > SLOW_MPS))
+    movers = np.flatnonzero(_FOLLOWS_LANES[tracks.kind] & (speed > SLOW_MPS))
     lanes = graph.nearest_lanes(tracks.xyz_m[movers, :2], tracks.yaw_rad[movers])
-    for row, lane, s, side, heading in zip(movers, *lanes, strict=True):
+    found: list[tuple[int, float, float]] = []  # track, weight, offset
+    places: list[tuple[F64, F64, F64, F64]] = []
+    for row, lane, s, side, heading in zip(movers.tolist(), *(column.tolist() for column in lanes), strict=True):
         if abs(side) > LANE_OFFSET_M or abs(heading) > LANE_HEADING_RAD:
             continue
-        ways = ways_ahead(graph, int(lane), float(s) + float(speed[row]) * HORIZON_S)
-        weights[0][row] = FREE_WEIGHT
+        ways = ways_ahead(graph, lane, s + float(speed[row]) * HORIZON_S)
+        weights[row] = FREE_WEIGHT
         for way in ways:
             stop = stop_along(graph, way, signal_state) - 0.5 * tracks.size_m[row, 0]
             along = np.minimum(s + speed[row] * TIMES_S, stop if stop > s else np.inf)
-            xy, yaw = along_way(graph, way, along, side * np.exp(-TIMES_S / OFFSET_FADE_S))
-            rows.append(np.array([row]))
-            weights.append(np.array([(1.0 - FREE_WEIGHT) / len(ways)]))
-            places.append(xy[None])
-            headings.append(yaw[None])
-    return Predictions(
-        np.concatenate(rows).astype(np.int32), np.concatenate(weights), np.concatenate(places), np.concatenate(headings)
-    )
+            found.append((row, (1.0 - FREE_WEIGHT) / len(ways), side))
+            places.append(along_way(graph, way, along))
+    if found:
+        rows, shares, sides = zip(*found, strict=True)
+        x, y, way_yaw, beyond = np.array(places).transpose(1, 0, 2)
+        cos, sin, offset = np.cos(way_yaw), np.sin(way_yaw), np.array(sides)[:, None] * _OFFSET_FADE
+        on_ways = np.stack([x + beyond * cos - offset * sin, y + beyond * sin + offset * cos], axis=-1)
+        track = np.concatenate([np.arange(len(tracks)), rows]).astype(np.int32)
+        weights, xy = np.concatenate([weights, shares]), np.concatenate([xy, on_ways])
+        return Predictions(track, weights, xy, np.concatenate([yaw, wrap(way_yaw)]))
+    return Predictions(np.arange(len(tracks), dtype=np.int32), weights, xy, yaw)
 
 
 def free_motion(tracks: Actors) -> tuple[F64, F64]:
@@ -103,14 +109,11 @@ def stop_along(graph: LaneGraph, way: list[int], signal_state: U8) -> float:
     return float("inf")
 
 
-def along_way(graph: LaneGraph, way: list[int], s_m: F64, side_m: F64) -> tuple[F64, F64]:
-    """(T, 2) places and (T,) yaws at distances along successive lanes, `side_m` to the left of the centre line."""
+def along_way(graph: LaneGraph, way: list[int], s_m: F64) -> tuple[F64, F64, F64, F64]:
+    """(T,) x, y and yaw at distances along successive lanes, and how far beyond their end each is."""
     at, xy, yaws = graph.polyline(tuple(way))
-    yaw = np.interp(s_m, at, yaws)
-    beyond = np.maximum(s_m - at[-1], 0.0)
-    x = np.interp(s_m, at, xy[:, 0]) + beyond * np.cos(yaw) - side_m * np.sin(yaw)
-    y = np.interp(s_m, at, xy[:, 1]) + beyond * np.sin(yaw) + side_m * np.cos(yaw)
-    return np.stack([x, y], axis=-1), wrap(yaw)
+    x, y = np.interp(s_m, at, xy[:, 0]), np.interp(s_m, at, xy[:, 1])
+    return x, y, np.interp(s_m, at, yaws), np.maximum(s_m - at[-1], 0.0)
 
 
 def boxes_at(predictions: Predictions, times_s: NDArray[np.floating]) -> tuple[F64, F64]:

@@ -50,7 +50,15 @@ from planning.path import (
 )
 from stack.lanegraph import LaneArrays, LaneGraph
 from stack.messages import Reference
-from stack.scenearrays import REFERENCE_POINTS, REFERENCE_STEP_M, TRACKS, ReferenceArrays, RouteArrays, SceneArrays
+from stack.scenearrays import (
+    REFERENCE_POINTS,
+    REFERENCE_STEP_M,
+    TRACKS,
+    ReferenceArrays,
+    RouteArrays,
+    SceneArrays,
+    view,
+)
 
 wp.set_module_options({"enable_backward": False, "max_unroll": 1})
 
@@ -279,23 +287,32 @@ class ReferenceKernel:
 
     def launch(self, scene: Any, route: Any, reference: Any) -> None:
         """Write the Reference of every world, and move its memory on to this tick."""
+        for command in self.record(scene, route, reference):
+            command.launch()
+
+    def record(self, scene: Any, route: Any, reference: Any) -> list[Any]:
+        """The launches over these arrays, to be repeated: checking and packing them takes longer than a small one runs."""
         common = [self.lines, scene, route, reference, self.scratch, self.shape]
         threads = TRACKS if wp.get_device(self.device).is_cuda else 1  # for each world
-        wp.launch(follow_route, self.worlds, inputs=common, device=self.device)
-        wp.launch(
-            project_tracks, (self.worlds, threads), inputs=[scene, reference, self.scratch, threads], device=self.device
-        )
-        wp.launch(decide, self.worlds, inputs=[self.lanes, *common, self.opposite, self.verdict], device=self.device)
+        return [
+            wp.launch(kernel, dim, inputs=inputs, device=self.device, record_cmd=True)
+            for kernel, dim, inputs in (
+                (follow_route, self.worlds, common),
+                (project_tracks, (self.worlds, threads), [scene, reference, self.scratch, threads]),
+                (decide, self.worlds, [self.lanes, *common, self.opposite, self.verdict]),
+            )
+        ]
 
 
 def to_message(reference: Any, world: int = 0) -> Reference:
     """The Reference of one world as a message."""
 
     def row(name: str) -> Any:
-        return getattr(reference, name).numpy()[world]
+        return view(reference, name)[world]
 
     def distance(name: str) -> float:
-        return float(row(name)) if row(name) < 0.5e6 else float("inf")
+        value = float(row(name))
+        return value if value < 0.5e6 else float("inf")
 
     return Reference(
         s_m=np.arange(REFERENCE_POINTS, dtype=np.float32) * np.float32(REFERENCE_STEP_M),

@@ -21,10 +21,10 @@ from stack.vehicle import VehicleParams
 
 DT_S = 0.2
 TIMES_S: F64 = np.arange(21) * DT_S  # to 4 s
-ENDS_S = (2.0, 3.0, 4.0)
+ENDS_S: F64 = np.array([2.0, 3.0, 4.0])
 SPEED_SHARES: F64 = np.array([1.0, 0.8, 0.5, 0.2, 0.0])  # of the Reference's speed at the end
 STOP_STRETCH = (0.8, 1.0, 1.3)  # of the time that even braking takes
-OFFSETS_M = (0.0, -0.45, 0.45, -0.9, 0.9)
+OFFSETS_M: F64 = np.array([0.0, -0.45, 0.45, -0.9, 0.9])  # K of them for each of M speeds; the path itself first
 ACCEL_MAX_MPS2, BRAKE_MAX_MPS2 = 2.5, 6.5
 LATERAL_MAX_MPS2 = 4.0
 EMERGENCY_MPS2 = 7.0
@@ -59,28 +59,27 @@ def plan_trajectory(
     weights: Weights = Weights(),
 ) -> tuple[Trajectory, Trajectory]:
     """The best trajectory and the emergency stop; where every candidate soon hits something, the latter twice."""
-    speeds = speed_candidates(reference, ego)  # (M, T)
-    m, k = len(speeds), len(OFFSETS_M)
-    v = np.repeat(speeds, k, axis=0)
-    s = travelled(v)
-    d, slope = lateral_candidates(reference, ego, s, np.tile(OFFSETS_M, m))
-    states = to_world(reference, s, d, slope, v)
+    speeds = np.stack([*speed_candidates(reference, ego), emergency_speeds(ego)])  # (M, T)
+    s = travelled(speeds)
+    d, slope = lateral_candidates(reference, ego, s)
+    states = to_world(reference, s, d, slope, speeds)
     risk = collision_risk(states, ego, tracks, predictions, params)
-    best = int(np.argmin(weigh(reference, states, s, d, v, params, weights) + weights.collision * risk))
-    emergency = emergency_stop(reference, ego)
+    cost = weigh(reference, states, s, d, speeds, params, weights) + weights.collision * risk
+    stop = len(cost) - len(OFFSETS_M)  # straight back to the path; the rows after it are of no use
+    best = int(np.argmin(cost[:stop]))
+    emergency = trajectory(states, stop)
     return (emergency if risk[best] > UNBEARABLE else trajectory(states, best)), emergency
 
 
 def speed_candidates(reference: Reference, ego: Ego) -> F64:
     """(M, T) speeds along the Reference, not negative."""
-    v0, a0 = max(ego.speed_mps, 0.0), float(np.clip(ego.accel_mps2, -BRAKE_MAX_MPS2, ACCEL_MAX_MPS2))
-    rows = [profile(reference, v0)]
-    for end in ENDS_S:
-        target = float(np.interp(v0 * end, reference.s_m, reference.target_mps))
-        rows += list(to_speed(v0, a0, SPEED_SHARES[:, None] * max(target, 2.0), end))
+    v0, a0 = max(ego.speed_mps, 0.0), min(max(ego.accel_mps2, -BRAKE_MAX_MPS2), ACCEL_MAX_MPS2)
+    targets = np.maximum(np.interp(v0 * ENDS_S, reference.s_m, reference.target_mps), 2.0)[:, None, None]
+    ends = to_speed(v0, a0, SPEED_SHARES[:, None] * targets, ENDS_S[:, None, None])
+    rows = [profile(reference, v0), *ends.reshape(-1, len(TIMES_S))]
     if np.isfinite(reference.stop_s_m) and v0 > 0.5:
         even = 2.0 * max(reference.stop_s_m, 0.5) / v0
-        rows += [to_stop(v0, a0, reference.stop_s_m, float(np.clip(even * n, 0.8, 12.0))) for n in STOP_STRETCH]
+        rows += [to_stop(v0, a0, reference.stop_s_m, min(max(even * n, 0.8), 12.0)) for n in STOP_STRETCH]
     return np.maximum(np.stack(rows), 0.0)
 
 
@@ -97,8 +96,8 @@ def profile(reference: Reference, v0: float) -> F64:
     return np.array(v)
 
 
-def to_speed(v0: float, a0: float, v1: float | F64, end_s: float) -> F64:
-    """(T,) cubic in speed from (v0, a0) to (v1, 0) at end_s, constant afterwards; (M, T) for (M, 1) end speeds."""
+def to_speed(v0: float, a0: float, v1: float | F64, end_s: float | F64) -> F64:
+    """(T,) cubic in speed from (v0, a0) to (v1, 0) at end_s, constant afterwards; (..., T) for (..., 1) ends."""
     t = np.minimum(TIMES_S / end_s, 1.0)
     return v0 + a0 * end_s * t * (1.0 - t) ** 2 + (v1 - v0) * t * t * (3.0 - 2.0 * t)
 
@@ -118,24 +117,28 @@ def travelled(v: F64) -> F64:
     return np.concatenate([np.zeros((len(v), 1)), np.cumsum(0.5 * DT_S * (v[:, 1:] + v[:, :-1]), axis=1)], axis=1)
 
 
-def lateral_candidates(reference: Reference, ego: Ego, s: F64, ends_m: F64) -> tuple[F64, F64]:
-    """(M, T) offsets and their slopes dd/ds at distances s: quintics from where the ego is to each end offset."""
+def emergency_speeds(ego: Ego) -> F64:
+    """(T,) full braking from now on."""
+    return np.maximum(max(ego.speed_mps, 0.0) - EMERGENCY_MPS2 * np.maximum(TIMES_S - 0.5 * EMERGENCY_RISE_S, 0.0), 0.0)
+
+
+def lateral_candidates(reference: Reference, ego: Ego, s: F64) -> tuple[F64, F64]:
+    """(M, K, T) offsets and their slopes dd/ds at distances s (M, T): quintics from where the ego is to OFFSETS_M."""
     yaw = float(reference.yaw_rad[0])
     dx, dy = ego.pose.x_m - float(reference.xy_m[0, 0]), ego.pose.y_m - float(reference.xy_m[0, 1])
     d0 = dy * np.cos(yaw) - dx * np.sin(yaw)
-    slope0 = float(np.clip(np.tan(np.clip(wrap(ego.pose.yaw_rad - yaw), -1.0, 1.0)), -1.0, 1.0))
+    slope0 = min(max(float(np.tan(min(max(float(wrap(ego.pose.yaw_rad - yaw)), -1.0), 1.0))), -1.0), 1.0)
     length = max(8.0, 2.5 * ego.speed_mps)
-    t = np.clip(s / length, 0.0, 1.0)
+    t = np.clip(s / length, 0.0, 1.0)[:, None]
     step, step_slope = t**3 * (10.0 + t * (6.0 * t - 15.0)), 30.0 * t**2 * (1.0 - t) ** 2
     run, run_slope = t * (1.0 - t) ** 3 * (1.0 + 3.0 * t), (1.0 - t) ** 2 * (1.0 + 2.0 * t - 15.0 * t**2)
-    ends = ends_m[:, None]
-    d = d0 + (ends - d0) * step + slope0 * length * run
-    return d, (ends - d0) * step_slope / length + slope0 * run_slope
+    shift = OFFSETS_M[:, None] - d0
+    return d0 + shift * step + slope0 * length * run, shift * step_slope / length + slope0 * run_slope
 
 
 @dataclass(frozen=True)
 class States:
-    """(M, T) states of the candidates, world frame."""
+    """(M * K, T) states of the candidates, world frame."""
 
     x_m: F64
     y_m: F64
@@ -146,29 +149,33 @@ class States:
 
 
 def to_world(reference: Reference, s: F64, d: F64, slope: F64, v: F64) -> States:
-    """States at Frenet coordinates; beyond the Reference's end, straight on."""
+    """States at distances and speeds (M, T), offsets (M, K, T); beyond the Reference's end, straight on."""
     at = reference.s_m
     yaw_r = np.interp(s, at, np.unwrap(reference.yaw_rad))
-    bend = np.interp(s, at, reference.curvature_1pm)
+    bend = np.interp(s, at, reference.curvature_1pm)[:, None]
     beyond = np.maximum(s - at[-1], 0.0)
-    x = np.interp(s, at, reference.xy_m[:, 0]) + beyond * np.cos(yaw_r) - d * np.sin(yaw_r)
-    y = np.interp(s, at, reference.xy_m[:, 1]) + beyond * np.sin(yaw_r) + d * np.cos(yaw_r)
+    cos, sin = np.cos(yaw_r), np.sin(yaw_r)
+    x = (np.interp(s, at, reference.xy_m[:, 0]) + beyond * cos)[:, None] - d * sin[:, None]
+    y = (np.interp(s, at, reference.xy_m[:, 1]) + beyond * sin)[:, None] + d * cos[:, None]
     g = np.maximum(1.0 - bend * d, 0.2)
-    yaw = yaw_r + np.arctan2(slope, g)
-    speed = v * np.hypot(g, slope)
-    accel = np.gradient(speed, DT_S, axis=1)
-    turned = np.diff(yaw, axis=1) / np.maximum(0.5 * DT_S * (speed[:, 1:] + speed[:, :-1]), 0.05)
-    still = speed[:, 1:] < 0.3
-    curvature = np.concatenate([np.where(still, bend[:, 1:], turned), bend[:, -1:]], axis=1)
-    return States(x, y, yaw, speed, accel, curvature)
+    yaw = yaw_r[:, None] + np.arctan2(slope, g)
+    speed = v[:, None] * np.hypot(g, slope)
+    accel = np.empty_like(speed)  # central differences, as np.gradient has them
+    accel[..., 1:-1] = (speed[..., 2:] - speed[..., :-2]) / (2.0 * DT_S)
+    accel[..., 0], accel[..., -1] = (speed[..., 1] - speed[..., 0]) / DT_S, (speed[..., -1] - speed[..., -2]) / DT_S
+    turned = np.diff(yaw, axis=-1) / np.maximum(0.5 * DT_S * (speed[..., 1:] + speed[..., :-1]), 0.05)
+    curvature = np.empty_like(d)
+    curvature[..., :-1] = np.where(speed[..., 1:] < 0.3, bend[..., 1:], turned)
+    curvature[..., -1] = bend[..., -1]
+    return States(*(values.reshape(-1, len(TIMES_S)) for values in (x, y, yaw, speed, accel, curvature)))
 
 
 def weigh(reference: Reference, states: States, s: F64, d: F64, v: F64, params: VehicleParams, w: Weights) -> F64:
-    """(M,) cost of limits broken, discomfort and deviation."""
+    """(M * K,) cost of limits broken, discomfort and deviation."""
     jerk = np.diff(states.accel_mps2, axis=1) / DT_S
     lateral = states.speed_mps**2 * states.curvature_1pm
     off = v - np.interp(s, reference.s_m, reference.target_mps)
-    overrun = np.maximum(s[:, -1] - reference.stop_s_m, 0.0) if np.isfinite(reference.stop_s_m) else 0.0
+    overrun = np.maximum(s[:, -1] - reference.stop_s_m, 0.0) if np.isfinite(reference.stop_s_m) else np.zeros(len(s))
     tightest = np.tan(params.wheel_angle_max_rad) / params.wheelbase_m
     broken = (
         np.maximum(states.accel_mps2.max(axis=1) - ACCEL_MAX_MPS2, 0.0)
@@ -176,16 +183,22 @@ def weigh(reference: Reference, states: States, s: F64, d: F64, v: F64, params: 
         + np.maximum(np.abs(lateral).max(axis=1) - LATERAL_MAX_MPS2, 0.0)
         + 10.0 * np.maximum(np.abs(states.curvature_1pm).max(axis=1) - tightest, 0.0)
     )
+    ways = len(OFFSETS_M)
     return (
-        w.jerk * np.mean(jerk**2, axis=1)
-        + w.accel * np.mean(states.accel_mps2**2, axis=1)
-        + w.lateral_accel * np.mean(lateral**2, axis=1)
-        + w.offset * np.mean(d**2, axis=1)
-        + w.speed * np.mean(off**2, axis=1)
-        + w.overspeed * np.mean(np.maximum(off, 0.0) ** 2, axis=1)
-        + w.overrun * overrun
+        w.jerk * _mean_square(jerk)
+        + w.accel * _mean_square(states.accel_mps2)
+        + w.lateral_accel * _mean_square(lateral)
+        + w.offset * _mean_square(d).reshape(-1)
+        + np.repeat(w.speed * _mean_square(off), ways)
+        + np.repeat(w.overspeed * _mean_square(np.maximum(off, 0.0)), ways)
+        + np.repeat(w.overrun * overrun, ways)
         + w.limits * broken
     )
+
+
+def _mean_square(values: F64) -> F64:
+    """Over the last axis; np.mean takes longer to start than to add."""
+    return np.add.reduce(values * values, axis=-1) / values.shape[-1]
 
 
 def collision_risk(states: States, ego: Ego, tracks: Actors, predictions: Predictions, params: VehicleParams) -> F64:
@@ -243,15 +256,6 @@ def discs_meet(
         b = np.maximum(np.abs(across + disc * step_across) - half[:, 1], 0.0)
         hit |= a * a + b * b < radius * radius
     return hit
-
-
-def emergency_stop(reference: Reference, ego: Ego) -> Trajectory:
-    """Full braking along the path, from where the ego is back to it."""
-    brake = EMERGENCY_MPS2 * np.maximum(TIMES_S - 0.5 * EMERGENCY_RISE_S, 0.0)
-    v = np.maximum(max(ego.speed_mps, 0.0) - brake, 0.0)[None]
-    s = travelled(v)
-    d, slope = lateral_candidates(reference, ego, s, np.zeros(1))
-    return trajectory(to_world(reference, s, d, slope, v), 0)
 
 
 def trajectory(states: States, row: int) -> Trajectory:

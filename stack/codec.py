@@ -56,16 +56,18 @@ def decode(kind: type[T], data: bytes, device: str = "cpu") -> T:
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind))
+def _parts(name: str, kind: Any) -> tuple[tuple[str, str], ...] | None:
+    """Field and leaf name of each part of a dataclass; None: it is none."""
+    prefix = name + "." if name else ""
+    return tuple((f.name, prefix + f.name) for f in fields(kind)) if is_dataclass(kind) else None
 
 
 def _take_apart(name: str, value: Any, heads: list[bytes], bodies: list[bytes]) -> None:
-    if is_dataclass(value):
-        kind: Any = type(value)
-        prefix = name + "." if name else ""
-        for field in _names(kind):
-            _take_apart(prefix + field, getattr(value, field), heads, bodies)
+    kind: Any = type(value)
+    parts = _parts(name, kind)
+    if parts is not None:
+        for field, inner in parts:
+            _take_apart(inner, getattr(value, field), heads, bodies)
     elif isinstance(value, tuple):
         heads.append(_head(name, "N", "<i8", ()))
         bodies.append(struct.pack("<q", len(value)))
@@ -79,8 +81,9 @@ def _take_apart(name: str, value: Any, heads: list[bytes], bodies: list[bytes]) 
 
 def _leaf(name: str, value: Any) -> tuple[bytes, bytes]:
     if isinstance(value, np.ndarray | np.generic):
-        little = np.asarray(value, dtype=value.dtype.newbyteorder("<"))
-        return _head(name, "A", little.dtype.str, little.shape), little.tobytes()
+        if value.dtype.str[0] == ">":
+            value = np.asarray(value, dtype=value.dtype.newbyteorder("<"))
+        return _head(name, "A", value.dtype.str, value.shape), value.tobytes()
     if isinstance(value, torch.Tensor):
         array = value.detach().cpu().numpy()
         return _head(name, "T", array.dtype.str, array.shape), array.tobytes()

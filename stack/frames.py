@@ -51,7 +51,8 @@ BODY_FROM_OPTICAL: F64 = np.array(
 
 def inverse(parent_from_child: F64) -> F64:
     """child_from_parent, (4, 4), of a rigid transform."""
-    out = np.eye(4)
+    out = np.empty((4, 4))
+    out[3] = 0.0, 0.0, 0.0, 1.0
     out[:3, :3] = parent_from_child[:3, :3].T
     out[:3, 3] = -out[:3, :3] @ parent_from_child[:3, 3]
     return out

@@ -25,15 +25,17 @@ def check_arrays(message: object, **specs: tuple[tuple[int | str, ...], Any]) ->
     sizes: dict[str, int] = {}
     for name, (shape, dtype) in specs.items():
         value = getattr(message, name)
-        where = f"{type(message).__name__}.{name}"
         if value.dtype != dtype:
-            raise ValueError(f"{where}: dtype {value.dtype}, expected {dtype}")
-        if len(value.shape) != len(shape):
-            raise ValueError(f"{where}: shape {tuple(value.shape)}, expected {shape}")
-        for found, want in zip(value.shape, shape, strict=True):
-            expected = want if isinstance(want, int) else sizes.setdefault(want, found)
-            if found != expected:
-                raise ValueError(f"{where}: shape {tuple(value.shape)}, expected {shape} with {sizes}")
+            raise ValueError(f"{type(message).__name__}.{name}: dtype {value.dtype}, expected {dtype}")
+        found = tuple(value.shape)
+        if len(found) != len(shape) or found != tuple(
+            [
+                sizes.setdefault(want, have) if isinstance(want, str) else want
+                for have, want in zip(found, shape, strict=True)
+            ]
+        ):
+            with_sizes = f" with {sizes}" if len(found) == len(shape) else ""
+            raise ValueError(f"{type(message).__name__}.{name}: shape {found}, expected {shape}{with_sizes}")
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,14 @@ class LidarSweep:
 
     def points_ego(self) -> tuple[F64, U8]:
         """(N, 3) points in the ego frame in m, and (N,) intensity, of the rays that returned."""
-        ring, column = np.nonzero(self.range_steps)
-        distance = self.range_steps[ring, column] * LIDAR_STEP_M
-        flat, up = distance * np.cos(self.elevation_rad)[ring], distance * np.sin(self.elevation_rad)[ring]
-        xyz = np.stack([flat * np.cos(self.azimuth_rad)[column], flat * np.sin(self.azimuth_rad)[column], up], axis=-1)
-        return xyz @ self.ego_from_lidar[:3, :3].T + self.ego_from_lidar[:3, 3], self.intensity[ring, column]
+        back = np.flatnonzero(self.range_steps != 0)
+        distance = self.range_steps * LIDAR_STEP_M
+        flat = distance * np.cos(self.elevation_rad)[:, None]
+        xyz = np.empty((3, *distance.shape))  # planes: picking from them is quicker than from rows of three
+        xyz[0], xyz[1] = flat * np.cos(self.azimuth_rad), flat * np.sin(self.azimuth_rad)
+        xyz[2] = distance * np.sin(self.elevation_rad)[:, None]
+        returned = self.ego_from_lidar[:3, :3] @ xyz.reshape(3, -1)[:, back] + self.ego_from_lidar[:3, 3:]
+        return returned.T, self.intensity.reshape(-1)[back]
 
 
 @dataclass(frozen=True)

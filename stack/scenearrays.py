@@ -7,12 +7,14 @@ state). All positions are in the world frame; float32; TRACKS nearest road users
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import warp as wp
+from numpy.typing import NDArray
 
 from stack.frames import wrap
-from stack.messages import F32, Ego, Maneuver, Reference, Scene
+from stack.messages import Ego, Maneuver, Reference, Scene
 
 TRACKS = 24  # nearest road users that planner and policy see
 ROUTE_LANES = 64  # longest route, in lanes
@@ -103,57 +105,67 @@ def allocate(struct: Any, worlds: int, signals: int, device: str) -> Any:
     return out
 
 
+_HOST: WeakKeyDictionary[Any, dict[str, NDArray[Any]]] = WeakKeyDictionary()
+
+
+def _host(arrays: Any) -> dict[str, NDArray[Any]]:
+    """The arrays of a struct for numpy: aliases on the processor, else a place to write to. Made once: warp takes longer
+    to give an alias than it takes to use one."""
+    if arrays not in _HOST:
+        _HOST[arrays] = {name: getattr(arrays, name).numpy() for name in arrays._cls.vars}
+    return _HOST[arrays]
+
+
+def view(arrays: Any, name: str) -> NDArray[Any]:
+    """What an array of a struct holds now; on the processor an alias."""
+    target = getattr(arrays, name)
+    return _host(arrays)[name] if target.device.is_cpu else target.numpy()
+
+
 def fill_from_scene(arrays: Any, scene: Scene, with_signals: bool = True) -> None:
     """Write a Scene into a batch of one (CPU or CUDA); tracks beyond the TRACKS nearest are left out."""
     ego = scene.ego
-    scalars = {
-        "time_s": scene.time_s, "x_m": ego.pose.x_m, "y_m": ego.pose.y_m, "z_m": ego.pose.z_m, "yaw_rad": ego.pose.yaw_rad,
-        "speed_mps": ego.speed_mps, "yaw_rate_radps": ego.yaw_rate_radps, "accel_mps2": ego.accel_mps2,
-        "wheel_angle_rad": ego.wheel_angle_rad,
-    }  # fmt: skip
-    for name, value in scalars.items():
-        _write(getattr(arrays, name), np.array([value], np.float32))
     tracks = scene.tracks
     distance = np.hypot(tracks.xyz_m[:, 0] - ego.pose.x_m, tracks.xyz_m[:, 1] - ego.pose.y_m)
-    tracks = tracks.take(np.argsort(distance, kind="stable")[:TRACKS])
-
-    def row(values: Any, dtype: Any) -> Any:
-        out = np.zeros((1, TRACKS), dtype)
-        out[0, : len(values)] = values
-        return out
-
-    for name, values in {
-        "track_x_m": tracks.xyz_m[:, 0], "track_y_m": tracks.xyz_m[:, 1], "track_yaw_rad": tracks.yaw_rad,
-        "track_vx_mps": tracks.velocity_mps[:, 0], "track_vy_mps": tracks.velocity_mps[:, 1],
-        "track_length_m": tracks.size_m[:, 0], "track_width_m": tracks.size_m[:, 1],
-    }.items():  # fmt: skip
-        _write(getattr(arrays, name), row(values, np.float32))
-    _write(arrays.track_id, row(tracks.id, np.int32))
-    _write(arrays.track_kind, row(tracks.kind, np.int32))
+    rows = np.argsort(distance, kind="stable")[:TRACKS]
+    x, y = tracks.xyz_m[rows, :2].T
+    vx, vy = tracks.velocity_mps[rows].T
+    length, width = tracks.size_m[rows, :2].T
+    values: dict[str, Any] = {
+        "time_s": scene.time_s, "x_m": ego.pose.x_m, "y_m": ego.pose.y_m, "z_m": ego.pose.z_m, "yaw_rad": ego.pose.yaw_rad,
+        "speed_mps": ego.speed_mps, "yaw_rate_radps": ego.yaw_rate_radps, "accel_mps2": ego.accel_mps2,
+        "wheel_angle_rad": ego.wheel_angle_rad, "track_x_m": x, "track_y_m": y, "track_yaw_rad": tracks.yaw_rad[rows],
+        "track_vx_mps": vx, "track_vy_mps": vy, "track_length_m": length, "track_width_m": width,
+        "track_id": tracks.id[rows], "track_kind": tracks.kind[rows],
+    }  # fmt: skip
     if with_signals and len(scene.signal_state):
-        _write(arrays.signal_state, scene.signal_state.astype(np.int32)[None])
+        values["signal_state"] = scene.signal_state
+    _write(arrays, values)
 
 
 def fill_from_reference(arrays: Any, reference: Reference, ego: Ego) -> None:
     """Write a Reference into a batch of one: what the features kernel reads."""
     yaw = float(reference.yaw_rad[0])
     dx, dy = ego.pose.x_m - reference.xy_m[0, 0], ego.pose.y_m - reference.xy_m[0, 1]
-    for name, values in {
+    _write(arrays, {
         "x_m": reference.xy_m[:, 0], "y_m": reference.xy_m[:, 1], "yaw_rad": reference.yaw_rad,
         "curvature_1pm": reference.curvature_1pm, "limit_mps": reference.limit_mps, "target_mps": reference.target_mps,
-    }.items():  # fmt: skip
-        _write(getattr(arrays, name), values[None])
-    for name, value in {
         "lateral_m": dy * np.cos(yaw) - dx * np.sin(yaw), "heading_rad": float(wrap(ego.pose.yaw_rad - yaw)),
         "stop_s_m": min(reference.stop_s_m, 1e6), "leader_gap_m": min(reference.leader_gap_m, 1e6),
         "leader_mps": reference.leader_mps, "route_s_m": reference.route_s_m, "route_left_m": reference.route_left_m,
-    }.items():  # fmt: skip
-        _write(getattr(arrays, name), np.array([value], np.float32))
-    _write(arrays.maneuver, np.array([MANEUVERS.index(reference.maneuver)], np.int32))
+        "maneuver": MANEUVERS.index(reference.maneuver),
+    })  # fmt: skip
 
 
-def _write(target: Any, values: F32) -> None:
-    if target.device.is_cpu:
-        target.numpy()[...] = values
-    else:
-        target.assign(values)
+def _write(arrays: Any, values: dict[str, Any]) -> None:
+    """Write numbers and rows, the rest of which becomes 0."""
+    host, on_host = _host(arrays), arrays.x_m.device.is_cpu
+    for name, value in values.items():
+        target = host[name]
+        if target.ndim == 1:
+            target[:] = value
+        else:
+            target[:, : len(value)] = value
+            target[:, len(value) :] = 0
+        if not on_host:
+            getattr(arrays, name).assign(target)

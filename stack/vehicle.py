@@ -177,18 +177,24 @@ def pedals_of(
     return pedal_pair(accel_mps2, resist, available, table[model, Column.BRAKE_MAX])
 
 
+# what stands behind wp.func: warp's way of calling it from Python takes far longer than the few sums
+_available, _resistance, _pedal_pair, _hold_pair = (
+    f.func for f in (drive_available, resistance, pedal_pair, hold_pair)
+)
+
+
 def pedals(control: Control, speed_mps: float, pitch_rad: float, params: VehicleParams) -> F32:
     """(3,) throttle 0..1, brake 0..1, steer -1..1 (left positive: wheel angle over the largest) that carry out a
     control.
 
     A car that stands (below STAND_MPS) and is not to accelerate is held by its brake.
     """
-    steer = np.clip(control.wheel_angle_rad / params.wheel_angle_max_rad, -1.0, 1.0)
+    steer = min(max(control.wheel_angle_rad / params.wheel_angle_max_rad, -1.0), 1.0)
     if speed_mps < STAND_MPS and control.accel_mps2 <= 0.0:
-        throttle, brake = hold_pair(control.accel_mps2, pitch_rad, params.brake_max_mps2)
+        throttle, brake = _hold_pair(control.accel_mps2, pitch_rad, params.brake_max_mps2)
     else:
         available, resist = _forces(speed_mps, pitch_rad, params)
-        throttle, brake = pedal_pair(control.accel_mps2, resist, available, params.brake_max_mps2)
+        throttle, brake = _pedal_pair(control.accel_mps2, resist, available, params.brake_max_mps2)
     return np.array([throttle, brake, steer], np.float32)
 
 
@@ -204,5 +210,5 @@ def control_of(pedals: F32, speed_mps: float, pitch_rad: float, params: VehicleP
 def _forces(speed_mps: float, pitch_rad: float, p: VehicleParams) -> tuple[float, float]:
     """Drive available and resistance, over mass."""
     drag_pm = 0.5 * AIR_KGPM3 * p.drag_area_m2 / p.mass_kg
-    available = drive_available(p.drive_accel_max_mps2, p.power_w / p.mass_kg, speed_mps)
-    return available, resistance(drag_pm, p.rolling_coefficient, speed_mps, pitch_rad)
+    available = _available(p.drive_accel_max_mps2, p.power_w / p.mass_kg, speed_mps)
+    return available, _resistance(drag_pm, p.rolling_coefficient, speed_mps, pitch_rad)
