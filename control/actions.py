@@ -20,9 +20,7 @@ CURVATURE_1PM = wp.constant(0.20)  # a circle of 5 m radius
 LATERAL_MPS2 = wp.constant(4.0)
 ACCEL_MPS2 = wp.constant(2.5)
 BRAKE_MPS2 = wp.constant(6.0)
-HOLD_BELOW_MPS = wp.constant(
-    0.4
-)  # a car that should stand and all but does is held by its brakes, whatever the policy says
+HOLD_BELOW_MPS = wp.constant(1.0)  # a car that should stand and all but does is held by its brakes: nobody creeps on
 HOLD_MPS2 = wp.constant(1.5)
 
 

@@ -162,7 +162,7 @@ def from_tracks(
     axes = np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2)
     grids = centre[rows, None] + (GRID * 0.5 * tracks.size_m[rows, None, :2]) @ axes
     distances, insides = swept(curvature, grids.reshape(-1, 2), params, limits.side_m)
-    nearest = np.where(insides, distances, np.inf).reshape(len(rows), -1)
+    nearest = np.where(insides, distances, np.inf).reshape(grids.shape[:2])
     out = []
     for n in np.flatnonzero(np.isfinite(nearest).any(axis=1)):
         row, gap = rows[n], nearest[n].min()

@@ -175,6 +175,12 @@ def test_ordinary_following_is_left_alone() -> None:
         x += speed * 0.05
 
 
+@pytest.mark.parametrize("others", [[], [(Kind.CAR, 400.0, 0.0, 0.0, 5.0)]], ids=["nobody", "far away"])
+def test_an_empty_road_is_driven_on(others: list[Any]) -> None:
+    command = Guard(SEDAN)(Control(0.0, 1.0), a_plan(), make_scene(0, 0.0, 0.0, 0.0, 8.0, others), a_frame())
+    assert command.intervention == "" and command.control.accel_mps2 == 1.0
+
+
 def test_leader_that_brakes_hard_is_not_hit() -> None:
     guard, x, speed, lead, lead_speed = Guard(SEDAN), 0.0, 14.0, FRONT_M + 2.25 + 14.0, 14.0
     reasons = set()
