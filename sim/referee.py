@@ -1,8 +1,8 @@
 """Watches one drive tick by tick and says what came of it: infractions, collisions with their fault, progress, the end.
 
 Definitions follow the CARLA leaderboard (2.x) and, for fault, nuPlan; docs/scores.md has them all. Red light: the front
-bumper crosses the line on red, or the box centre enters the junction on red long after the bumper crossed. Stop sign:
-not below 0.1 m/s within 4 m of the line before the box centre enters the junction.
+bumper crosses the line on red, or a car that paused beyond the line goes on into the junction on red. Stop sign: not below
+0.1 m/s within 4 m of the line before the box centre enters the junction.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stack.vehicle import VehicleParams, load_vehicle
 STANDING_MPS = 0.1
 SAME_ACTOR_S, SAME_PLACE_M = 5.0, 5.0  # a collision this soon or near is the same one
 STOP_ZONE_M = 4.0
-CROSSED_S = 2.0  # a car that crossed its line this long ago may still enter on red
+PAUSED_MPS = 0.5  # who was slower than this beyond the line waits there for green; others are on their way
 OUTSIDE_MARGIN_M = 0.5  # beyond the lane's edge
 OUTSIDE_REPORT_M = 5.0
 OFF_ROUTE_M, OFF_ROUTE_LONG_M, OFF_ROUTE_SHARE = 30.0, 15.0, 0.3
@@ -100,8 +100,8 @@ class Referee:
         self._last_hit_xy: tuple[float, float] | None = None
         self._entry = -1  # junction lane ahead
         self._line_gap_m = np.inf
-        self._crossed_s = -np.inf  # when the bumper crossed that lane's line
         self._stopped = False  # at that lane's stop sign
+        self._paused = False  # beyond that lane's line
         self._fined = False  # for that lane
         self._outside_m, self._off_route_m, self._standing_s = 0.0, 0.0, 0.0
 
@@ -121,7 +121,7 @@ class Referee:
         self.route.follow(x, y, ego.pose.yaw_rad)
         found = [
             *self._collisions(truth, hits, time_s),
-            *self._junctions(truth, time_s),
+            *self._junctions(truth),
             *self._end(ego, moved, time_s),
         ]
         found += self._lanes(ego, moved)  # last: it closes its account at the end
@@ -207,21 +207,21 @@ class Referee:
             lane = ahead
         return -1, np.inf, np.inf
 
-    def _junctions(self, truth: Truth, time_s: float) -> list[tuple[EventKind, str, bool, float]]:
+    def _junctions(self, truth: Truth) -> list[tuple[EventKind, str, bool, float]]:
         ego = truth.ego
         entry, line_m, centre_m = self._next_entry(ego)
         out: list[tuple[EventKind, str, bool, float]] = []
         if entry != self._entry:  # the origin is past the start of the old one, or another way was taken
             if self._entry >= 0 and self._line_gap_m < 1.0:
-                out += self._judge(truth, time_s, self._entry, -1.0, -1.0)
-            self._entry, self._line_gap_m, self._crossed_s = entry, line_m, -np.inf
-            self._stopped = self._fined = False
+                out += self._judge(truth, self._entry, -1.0, -1.0)
+            self._entry, self._line_gap_m = entry, line_m
+            self._stopped = self._paused = self._fined = False
         if entry >= 0:
-            out += self._judge(truth, time_s, entry, line_m, centre_m)
+            out += self._judge(truth, entry, line_m, centre_m)
         return out
 
     def _judge(
-        self, truth: Truth, time_s: float, entry: int, line_m: float, centre_m: float
+        self, truth: Truth, entry: int, line_m: float, centre_m: float
     ) -> list[tuple[EventKind, str, bool, float]]:
         speed = abs(truth.ego.speed_mps)
         signal = int(self.graph.lane_signal[entry])
@@ -229,11 +229,10 @@ class Referee:
         if line_m < STOP_ZONE_M and speed < STANDING_MPS:
             self._stopped = True
         crosses = self._line_gap_m > 0.0 >= line_m
-        if crosses:
-            self._crossed_s = time_s
         self._line_gap_m = line_m
-        late = centre_m <= 0.0 and time_s - self._crossed_s > CROSSED_S
-        if red and not self._fined and (crosses or late):
+        if line_m <= 0.0 < centre_m and speed < PAUSED_MPS:
+            self._paused = True
+        if red and not self._fined and (crosses or (self._paused and centre_m <= 0.0)):
             self._fined = True
             return [(EventKind.RED_LIGHT, f"signal {signal}", True, speed)]
         stop = signal < 0 and self.graph.lane_sign[entry] == Sign.STOP

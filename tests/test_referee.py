@@ -101,6 +101,13 @@ def test_red_light_counts_once_and_only_when_crossed_on_red() -> None:
     )
 
 
+def test_crossing_far_lines_on_yellow_and_entering_on_red_is_none() -> None:
+    xs = np.arange(60.0, 125.0, 0.1)  # 2 m/s: the junction comes seconds after the line
+    crossing = int(np.argmax(xs + NOSE_M >= LINE_X))
+    lights = [int(LightState.YELLOW)] * (crossing + 2) + [int(LightState.RED)] * (len(xs) - crossing - 2)
+    assert drive(Referee(scenario(road(signal=True))), xs, lights) == []
+
+
 def test_creeping_over_the_line_on_green_and_going_on_red_is_a_red_light() -> None:
     xs = np.concatenate([np.arange(80.0, 93.0, 0.2), np.full(100, 93.0), np.arange(93.0, 125.0, 0.3)])
     lights = [int(LightState.GREEN)] * 80 + [int(LightState.RED)] * (len(xs) - 80)
