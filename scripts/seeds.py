@@ -3,7 +3,8 @@
     python -m scripts.seeds --out docs                        every row of the table, seeds 0..19
     python -m scripts.seeds --rows network+policy --seeds 5   part of it
 
-Each drive is a process of its own; finished drives are kept in out/seeds and not driven again.
+Each drive is a process of its own; finished drives are kept in out/seeds and not driven again. Rows that are not asked for stay
+in the table as they were.
 """
 
 from __future__ import annotations
@@ -39,17 +40,24 @@ def machine() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
+def commit() -> str:
+    """Of the code that drives."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def one(row: str, seed: int, extra: list[str], kept: Path) -> dict[str, Any]:
     """The result of one drive, from disk or driven now."""
     path = kept / f"{row.replace(' ', '_')}_{seed}.json"
     if not path.is_file():
+        at = commit()
         drive = f"-m scripts.cli drive --seed {seed} --device cpu --json".split()
         command = [sys.executable, *drive, str(path)]
         done = subprocess.run([*command, *ROWS[row], *extra], cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{row} seed {seed}: exit code {done.returncode}\n{done.stderr[-2000:]}")
         driven = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps({**driven, "machine": machine()}), encoding="utf-8")
+        path.write_text(json.dumps({**driven, "machine": machine(), "commit": at}), encoding="utf-8")
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     print(f"{row:18s} seed {seed:2d}  {result['status']:10s} {'clean' if result['clean'] else '     '}", flush=True)
     return result
@@ -58,8 +66,8 @@ def one(row: str, seed: int, extra: list[str], kept: Path) -> dict[str, Any]:
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
     """Markdown: a line for each row, then each drive of the first row."""
     lines = [
-        "| stack | clean | driving score 2.0 | completed | collisions | red lights | guard, % of ticks | x real time | on |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| stack | clean | driving score 2.0 | completed | collisions | red lights | guard, % of ticks | x real time | on | at |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row, drives in results.items():
         kinds = [item["kind"] for d in drives for item in d["infractions"]]
@@ -68,7 +76,8 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
             f"| {row} | {sum(d['clean'] for d in drives)} of {len(drives)} "
             f"| {mean(d['driving_score']['2.0'] for d in drives):.1f} | {mean(d['route_completion'] for d in drives):.0%} "
             f"| {sum(k.startswith('collision') for k in kinds)} | {kinds.count('red_light')} | {acted:.2%} "
-            f"| {mean(d['realtime_factor'] for d in drives):.2f} | {', '.join(sorted({d['machine'] for d in drives}))} |"
+            f"| {mean(d['realtime_factor'] for d in drives):.2f} | {', '.join(sorted({d['machine'] for d in drives}))} "
+            f"| {', '.join(sorted({d['commit'] for d in drives}))} |"
         )
     first, drives = next(iter(results.items()))
     met = [d["exposure"] for d in drives]
@@ -111,16 +120,19 @@ def main() -> None:
     jobs = [(row, seed) for row in given.rows for seed in range(given.seeds)]
     with ThreadPoolExecutor(given.workers) as pool:
         done = list(pool.map(lambda job: one(*job, extra, kept), jobs))
-    results: dict[str, list[dict[str, Any]]] = {row: [] for row in given.rows}
+    page = given.out / f"seeds_{given.name}.json"
+    before = json.loads(page.read_text(encoding="utf-8")) if page.is_file() else {}
+    results: dict[str, list[dict[str, Any]]] = {
+        row: before.get(row, []) for row in ROWS if row in before or row in given.rows
+    }
+    results |= {row: [] for row in given.rows}
     for (row, _), result in zip(jobs, done, strict=True):
         results[row].append(result)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    command = f"python -m scripts.seeds {' '.join(sys.argv[1:])}".strip()
-    head = f"# Seeds 0..{given.seeds - 1}: {given.name}\n\n`{command}` at commit {commit.stdout.strip()}.\n\n"
+    words = ["FOLDER/" + Path(word).name if word == given.map else word for word in sys.argv[1:]]
+    command = f"python -m scripts.seeds {' '.join(words)}".strip()
+    head = f"# Seeds 0..{given.seeds - 1}: {given.name}\n\n`{command}`.\n\n"
     (given.out / f"seeds_{given.name}.md").write_text(head + table(results), encoding="utf-8")
-    (given.out / f"seeds_{given.name}.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    page.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))
 
 
