@@ -14,6 +14,7 @@ FOCAL_PX = 160.0  # distances are learned as if every camera had this focal leng
 SIDE_PX = 16.0
 SCORE_MIN = 0.30
 MOST = 40  # detections per picture
+_KIND = np.array([int(kind) for kind in KINDS], np.uint8)
 
 
 def cell_centres(h: int, w: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
@@ -104,6 +105,3 @@ def distinct(box: NDArray[np.float32]) -> list[int]:
         if not same[i, kept].any():
             kept.append(i)
     return kept
-
-
-_KIND = np.array([int(kind) for kind in KINDS], np.uint8)

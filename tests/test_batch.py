@@ -7,7 +7,7 @@ from plain_graph import plain_graph
 from shared_maps import graph_of
 
 from sim.batch import Batch
-from sim.kernels import contact, locate, signals, traffic, vehicle, walkers
+from sim.kernels import contact, locate, raster, shade, shadow, signals, traffic, vehicle, walkers
 from sim.state import Driver
 from stack.labels import Kind
 from stack.vehicle import load_vehicle
@@ -135,7 +135,9 @@ def test_nobody_moves_parked_cars_and_free_rows() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [vehicle, locate, contact, signals, traffic, walkers], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [vehicle, locate, contact, signals, traffic, walkers, raster, shade, shadow], ids=lambda m: m.__name__
+)
 def test_kernels_compile_for_cuda_without_a_gpu(module: object, tmp_path: object) -> None:
     try:
         built = wp.compile_aot_module(module, arch=80, module_dir=tmp_path, use_ptx=True)

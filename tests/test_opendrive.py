@@ -19,6 +19,7 @@ from stack.opendrive.records import Geometry
 
 DATA = Path(__file__).parents[2] / "shared/data/maps"
 OURS = sorted((Path(__file__).parents[1] / "sim/maps").glob("*.xodr"))
+assert OURS, "no maps in sim/maps"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no maps in {DATA}")
 
 LANES = """<lanes>{offset}<laneSection s="0">
@@ -274,7 +275,6 @@ def test_lanes_equal_libcarla(name: str, position_m: float) -> None:
     assert difference[:, 2].max() < 1e-3 and difference[:, 3].max() < 1e-4
 
 
-@pytest.mark.skipif(not OURS, reason="no maps in sim/maps")
 @pytest.mark.parametrize("path", OURS[:2], ids=lambda p: p.stem)
 def test_our_lanes_equal_libcarla(path: Path) -> None:
     difference, links = _against_carla(path)
