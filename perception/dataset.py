@@ -96,6 +96,7 @@ class Writer:
 class Samples:
     """A data set in memory."""
 
+    info: dict[str, Any]  # of whoever made it: maps, seed, frames, minutes
     rgb: Tensor  # (N, 3, H, W) uint8
     classes: Tensor  # (N, H/2, W/2) uint8, index into network.CLASSES
     focal_px: Tensor  # (N,)
@@ -130,6 +131,6 @@ def load(folder: Path) -> Samples:
         box[:, 2:] += box[:, :2]
     lights = np.array([[l["image_id"], l["u"], l["v"], l["side"], l["state"]] for l in coco["lights"]], np.float64)
     return Samples(
-        torch.stack(rgb), torch.stack(classes), torch.tensor([i["focal_px"] for i in coco["images"]]), boxes,
+        coco["info"], torch.stack(rgb), torch.stack(classes), torch.tensor([i["focal_px"] for i in coco["images"]]), boxes,
         column("category_id"), column("distance_m"), column("yaw_rad"), lights.reshape(-1, 5),
     )  # fmt: skip

@@ -103,21 +103,21 @@ class Targets:
 
 def train_network(
     samples: Samples, settings: TrainSettings, out: Path, seed: int, resume: bool, say: Callable[[str], None]
-) -> Network:
-    """Train the multi-head network; checkpoints and a curve in `out`."""
+) -> tuple[Network, float]:
+    """Train the multi-head network; checkpoints and a curve in `out`. Returns it and the seconds that it took in all."""
     torch.manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
     net = Network().train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1)
-    checkpoint, first = out / "network.checkpoint.pt", 0
+    checkpoint, first, before = out / "network.checkpoint.pt", 0, 0.0
     if resume and checkpoint.is_file():
         kept = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(kept["net"])
         optimizer.load_state_dict(kept["optimizer"])
         schedule.load_state_dict(kept["schedule"])
         draw.set_state(kept["draw"])
-        first = int(kept["step"])
+        first, before = int(kept["step"]), float(kept["seconds"])
         say(f"resumed at step {first}")
     elif (out / "network_curve.csv").exists():
         (out / "network_curve.csv").unlink()
@@ -142,12 +142,12 @@ def train_network(
             rate = (step + 1 - first) * settings.batch / (time.monotonic() - started)
             say(" ".join(f"{name} {value:g}" for name, value in row.items()) + f" ({rate:.0f} pictures/s)")
             sums = dict.fromkeys(LOSS_WEIGHT, 0.0)
-        if (step + 1) % settings.checkpoint_every == 0:
+        if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
             kept = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
-                    "draw": draw.get_state(), "step": step + 1}  # fmt: skip
+                    "draw": draw.get_state(), "step": step + 1, "seconds": before + time.monotonic() - started}  # fmt: skip
             torch.save(kept, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
-    return net.eval()
+    return net.eval(), before + time.monotonic() - started
 
 
 def train_lights(samples: Samples, settings: TrainSettings, seed: int, say: Callable[[str], None]) -> LightNet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -35,19 +34,17 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     settings = fill(TrainSettings, read_yaml(path), str(path))
     torch.set_num_threads(settings.threads)
     out.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
     folders = {"train": (TRAINING, settings.frames), "validation": (HELD_OUT, settings.validation_frames)}
     for k, (name, (maps, frames)) in enumerate(folders.items()):
         if not (out / name / "coco.json").is_file():
             render(out / name, maps, frames, seed + 1000 * k, console.print)
-    rendered = time.monotonic()
     samples = load(out / "train")
     if resume and (out / "lights.safetensors").is_file():
         lights = load_network(LightNet(), out / "lights.safetensors")
     else:
         lights = train_lights(samples, settings, seed, console.print)
         save_network(lights, out / "lights.safetensors", {})
-    net = train_network(samples, settings, out, seed, resume, console.print)
+    net, seconds = train_network(samples, settings, out, seed, resume, console.print)
     held_out = load(out / "validation")
     scores = validate(net, lights, held_out)
     found, focal, see = [], held_out.focal_px.tolist(), Seeing(net)
@@ -64,7 +61,7 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
         "command": f"ringroad train perception --seed {seed}", "data": f"rendered from {', '.join(TRAINING)}",
         "scored_on": f"rendered from {', '.join(HELD_OUT)}, never trained on",
         "settings": {f.name: getattr(settings, f.name) for f in fields(TrainSettings)},
-        "minutes": {"data": round((rendered - started) / 60, 1), "training": round((time.monotonic() - rendered) / 60, 1)},
+        "minutes": {"data": samples.info["minutes"], "network": round(seconds / 60, 1)},
         "scores": {name: round(value, 4) for name, value in scores.items()},
     }  # fmt: skip
     save_network(net, out / "network.safetensors", card)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +45,11 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     arrays = allocate(ReferenceArrays, settings.worlds, merged.signals, where)
     planner = ReferenceKernel(merged, where, settings.worlds)
     env = DrivingEnv(worlds, planner, arrays, PRESETS[settings.reward])
-    started = time.monotonic()
     model = train(env, settings, out, seed, resume, console.print)
     card = {
         "what": "driving policy: features of Scene and Reference -> Beta over curvature and acceleration",
         "algorithm": "PPO (stable-baselines3)", "command": f"ringroad train policy --seed {seed}",
-        "maps": list(TRAINING), "samples": model.num_timesteps, "minutes": round((time.monotonic() - started) / 60, 1),
+        "maps": list(TRAINING), "samples": model.num_timesteps, "minutes": round(model.spent_s / 60, 1),
         "settings": {name: getattr(settings, name) for name in PpoSettings.__dataclass_fields__},
     }  # fmt: skip
     save_policy(exported(model.policy, settings.hidden), out / "policy.safetensors", card)

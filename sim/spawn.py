@@ -7,7 +7,7 @@ Kesting, Traffic Flow Dynamics (2013), table 11.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,20 +45,22 @@ def spawn(
     walks: range | None = None,
     along_route: float = ALONG_ROUTE,
     beside_route: float = 0.0,
+    shares: Mapping[str, float] = SHARES,
 ) -> dict[str, NDArray[Any]]:
     """Columns of StateArrays, one entry for each actor; the ego comes first (driver POLICY) where `ego_start` is given.
 
     `ego_start` is a lane and a distance along it. The columns left out are for `Batch.reset_world` to fill.
 
     `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on a part of the map;
-    a share `along_route` of the vehicles starts on the route, and `beside_route` within BESIDE_ROUTE_M of it.
+    a share `along_route` of the vehicles starts on the route, and `beside_route` within BESIDE_ROUTE_M of it;
+    `shares` say how often each model comes, cars take the rest.
     Fewer vehicles come back where the map has no room for all.
     """
     rng = generator(seed, Stream.SPAWN)
     rows: list[dict[str, float]] = []
     if ego_start is not None:
         rows.append(_vehicle_row(graph, models, ego_model, *ego_start) | {"driver": Driver.POLICY})
-    shares = model_shares(models, sharpest_bend(graph))
+    chance = model_shares(models, sharpest_bend(graph), shares)
     open_lanes = np.array([k for k in (range(graph.lanes) if lanes is None else lanes) if _open(graph, k)], np.int64)
     on_route = _route_lanes(graph, near_route)
     beside = open_lanes
@@ -70,7 +72,7 @@ def spawn(
             pool = on_route
         elif n < (along_route + beside_route) * vehicles and len(beside):
             pool = beside
-        model = int(rng.choice(len(models), p=shares))
+        model = int(rng.choice(len(models), p=chance))
         row = _find_place(graph, models, model, pool, rows, ego_start is not None, rng)
         if row is not None:
             rows.append(row | {"driver": Driver.IDM} | _driver(models[model], rng))
@@ -101,9 +103,11 @@ def sharpest_bend(graph: LaneGraph) -> float:
     return float(np.abs(graph.curvature_1pm[outside]).max(initial=0.0))
 
 
-def model_shares(models: Sequence[VehicleParams], bend_1pm: float = 0.0) -> NDArray[np.float64]:
+def model_shares(
+    models: Sequence[VehicleParams], bend_1pm: float = 0.0, wanted: Mapping[str, float] = SHARES
+) -> NDArray[np.float64]:
     """How often each model is drawn; sums to 1. Long ones are kept off maps with bends that they would fill."""
-    shares = np.array([SHARES.get(m.name, 0.03 if m.kind != "car" else 0.0) for m in models])
+    shares = np.array([wanted.get(m.name, 0.03 if m.kind != "car" else 0.0) for m in models])
     long = np.array([m.length_m > LONG_M and m.length_m * bend_1pm > 0.8 for m in models])
     cars = np.array([m.kind == "car" for m in models])
     shares[long & ~cars] = 0.0

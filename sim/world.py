@@ -7,6 +7,7 @@ every byte.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sim.geometry import Geometry
 from sim.referee import Referee, hits_of_ego
 from sim.scenery import build
 from sim.sensors import Sensors
-from sim.spawn import spawn
+from sim.spawn import SHARES, spawn
 from sim.state import Driver
 from sim.weather import varied, weather
 from stack.frames import Pose
@@ -104,9 +105,9 @@ class EmbeddedWorld:
 
     # ------------------------------------------------ tours: the ego as part of traffic, for data sets
 
-    def tour(self, scenario: Scenario) -> None:
-        """Like `reset`, but the traffic model drives the ego and nothing is sensed until `look`."""
-        self._prepare(scenario, Driver.IDM)
+    def tour(self, scenario: Scenario, shares: Mapping[str, float] = SHARES) -> None:
+        """Like `reset`, but the traffic model drives the ego and nothing is sensed until `look`; `shares` of models."""
+        self._prepare(scenario, Driver.IDM, shares)
 
     def advance(self) -> None:
         """One tick without sensors."""
@@ -122,14 +123,14 @@ class EmbeddedWorld:
 
     # ------------------------------------------------
 
-    def _prepare(self, scenario: Scenario, driver: Driver) -> None:
+    def _prepare(self, scenario: Scenario, driver: Driver, shares: Mapping[str, float] = SHARES) -> None:
         sky = varied(weather(scenario.weather), scenario.seed, WEATHER_VARIES)
         self.scenario, self.tick = scenario, 0
         route = scenario.route
         start = (int(route.lanes[0]), route.start_s_m)
         rows = spawn(
             scenario.graph, self.params, scenario.seed, scenario.vehicles, scenario.pedestrians, start, near_route=route,
-            beside_route=scenario.beside_route,
+            beside_route=scenario.beside_route, shares=shares,
         )  # fmt: skip
         rows["driver"][0] = driver
         if driver == Driver.IDM:

@@ -105,7 +105,7 @@ class Progress(BaseCallback):
         super().__init__()
         self.out, self.every, self.say = out, every, say
         self.next_save = 0
-        self.started = time.monotonic()
+        self.started = self.counted_to = time.monotonic()
 
     def _on_training_start(self) -> None:
         self.first = self.num_timesteps
@@ -138,7 +138,14 @@ class Progress(BaseCallback):
         self.say(" ".join(f"{name} {value:g}" for name, value in row.items()) + f" ({rate:.0f} samples/s)")
         if self.num_timesteps >= self.next_save:
             self.next_save += self.every
-            save(self.model, self.out)
+            self.save()
+
+    def save(self) -> None:
+        """A checkpoint; `spent_s` in it counts the seconds of all its trainings."""
+        now = time.monotonic()
+        self.model.spent_s += now - self.counted_to
+        self.counted_to = now
+        save(self.model, self.out)
 
 
 def save(model: Any, out: Path) -> None:
@@ -166,9 +173,10 @@ def train(
             ent_coef=settings.entropy, clip_range=settings.clip, policy_kwargs={"net_arch": net}, seed=seed, device="cpu",
             tensorboard_log=str(out / "tensorboard"),
         )  # fmt: skip
+        model.spent_s = 0.0
     left = settings.samples - model.num_timesteps
     if left > 0:
         callback = Progress(out, settings.checkpoint_every, say)
         model.learn(left, callback=callback, reset_num_timesteps=not resume, progress_bar=False)
-    save(model, out)
+        callback.save()
     return model
