@@ -21,8 +21,7 @@ from stack.seeds import Stream, generator
 from stack.vehicle import VehicleParams
 
 ALONG_ROUTE = 0.4  # share of the vehicles placed on the route
-BESIDE_ROUTE_M = 120.0
-NEAR_ROUTE_M = 60.0  # half of the pedestrians are this close to it
+NEAR_ROUTE_M = 60.0  # half of the pedestrians are this close to it, and a share of the vehicles on request
 EGO_FREE_M = 12.0  # ahead of and behind the ego
 LONG_M = 6.5
 LOOKS = 64  # mesh and colour variants
@@ -52,7 +51,7 @@ def spawn(
     `ego_start` is a lane and a distance along it. The columns left out are for `Batch.reset_world` to fill.
 
     `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on a part of the map;
-    a share `along_route` of the vehicles starts on the route, and `beside_route` within BESIDE_ROUTE_M of it;
+    a share `along_route` of the vehicles starts on the route, and `beside_route` within NEAR_ROUTE_M of it;
     `shares` say how often each model comes, cars take the rest.
     Fewer vehicles come back where the map has no room for all.
     """
@@ -65,7 +64,7 @@ def spawn(
     on_route = _route_lanes(graph, near_route)
     beside = open_lanes
     if near_route is not None and beside_route > 0.0:
-        beside = open_lanes[np.isin(open_lanes, lanes_near(graph, near_route, BESIDE_ROUTE_M))]
+        beside = open_lanes[np.isin(open_lanes, lanes_near(graph, near_route, NEAR_ROUTE_M))]
     for n in range(vehicles):
         pool = open_lanes
         if n < along_route * vehicles and len(on_route):
