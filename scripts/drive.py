@@ -29,14 +29,15 @@ def timed(stack: Stack, times: StageTimes) -> Stack:
 
 def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
     """Drive one episode; returns the JSON object of `ringroad drive`. Raises ValueError for bad input."""
-    from evaluation.driving import DriveScore
-    from sim.world import EmbeddedWorld
-    from stack.recording import Recorder, drive_meta
-
     torch.set_num_threads(1)
     console = Console(file=sys.stderr, quiet=quiet)
     device = device_of(settings.device)
     scenario, road_map = build_scenario(settings)
+
+    from evaluation.driving import DriveScore  # slow to import: what is wrong with the settings is said before
+    from sim.world import EmbeddedWorld
+    from stack.recording import Recorder, drive_meta
+
     console.print(
         f"drive: map [bold]{scenario.map_name}[/], route {scenario.route.length_m:.0f} m, seed {scenario.seed}, "
         f"{settings.perception} perception, {settings.controller} control, {device}"

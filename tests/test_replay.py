@@ -174,22 +174,26 @@ def test_plan_error_of_a_car_that_goes_half_as_fast_as_planned() -> None:
     assert plan_scores([straight_plan(ego_at(0.0))] * 10, driven[:10]) == {}  # no horizon lies within half a second
 
 
-@pytest.fixture(scope="module")
-def driven(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds in the embedded world."""
+def record(path: Path, settings: DriveSettings, ticks: int) -> Path:
+    """The first ticks of a drive in the embedded world."""
     from sim.world import EmbeddedWorld
 
     torch.set_num_threads(1)
-    scenario, road_map = build_scenario(SETTINGS)
+    scenario, road_map = build_scenario(settings)
     world = EmbeddedWorld(road_map, "cpu")
-    stack = build_stack(scenario, SETTINGS, "cpu", world.truth)
-    path = tmp_path_factory.mktemp("drive") / "drive.mcap"
-    with Recorder(path, drive_meta(scenario, road_map, SETTINGS)) as recorder:
-        for step in islice(drive(world, stack, scenario), 40):
+    stack = build_stack(scenario, settings, "cpu", world.truth)
+    with Recorder(path, drive_meta(scenario, road_map, settings)) as recorder:
+        for step in islice(drive(world, stack, scenario), ticks):
             recorder.write(step, world.state_hash())
         recorder.finish({"status": "cut"})
     world.close()
     return path
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds in the embedded world."""
+    return record(tmp_path_factory.mktemp("drive") / "drive.mcap", SETTINGS, 40)
 
 
 @pytest.mark.slow
@@ -216,3 +220,22 @@ def test_a_changed_gain_is_named_control(driven: Path, monkeypatch: pytest.Monke
     assert (first["module"], first["tick"], first["field"]) == ("control", 0, "accel_mps2")
     said = CliRunner().invoke(app, ["replay", str(driven), "--check", "--device", "cpu"])
     assert said.exit_code == 1 and "first difference: control, tick 0, accel_mps2: found 0.25" in said.stdout
+
+
+@pytest.mark.slow
+def test_one_weight_changed_by_a_hundredth_is_named_perceive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from perception import network
+
+    path = record(tmp_path / "drive.mcap", DriveSettings(seed=3, device="cpu"), 10)
+    assert run(path, check=True, device="cpu", quiet=True)["difference"] is None
+
+    def heavier(net: torch.nn.Module, weights: Path) -> torch.nn.Module:
+        loaded = network.load_network(net, weights)
+        with torch.no_grad():
+            if isinstance(loaded, network.Network):
+                loaded.heat.weight.view(-1)[0] *= 1.01
+        return loaded
+
+    monkeypatch.setattr("perception.pipeline.load_network", heavier)
+    first = run(path, check=True, device="cpu", quiet=True)["difference"]
+    assert first is not None and (first["module"], first["tick"]) == ("perceive", 0)
