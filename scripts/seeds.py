@@ -3,8 +3,8 @@
     python -m scripts.seeds --out docs                        every row of the table, seeds 0..19
     python -m scripts.seeds --rows network+policy --seeds 5   part of it
 
-Each drive is a process of its own; finished drives are kept in out/seeds and not driven again. Rows that are not asked for stay
-in the table as they were.
+Each drive is a process of its own; finished drives are kept in out/seeds/NAME and not driven again: move that folder away after a
+change of anything that drives. Rows that are not asked for stay in the table as they were.
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ def main() -> None:
     results |= {row: [] for row in given.rows}
     for (row, _), result in zip(jobs, done, strict=True):
         results[row].append(result)
-    words = ["FOLDER/" + Path(word).name if word == given.map else word for word in sys.argv[1:]]
-    command = f"python -m scripts.seeds {' '.join(words)}".strip()
-    head = f"# Seeds 0..{given.seeds - 1}: {given.name}\n\n`{command}`.\n\n"
+    shown = ["FOLDER/" + Path(word).name if word == given.map else word for word in extra]
+    command = " ".join(["python -m scripts.seeds --name", given.name, "--seeds", str(given.seeds), *shown])
+    head = f"# Seeds 0..{given.seeds - 1}: {given.name}\n\n`{command} --rows {' '.join(json.dumps(row) for row in results)}`\n\n"
     (given.out / f"seeds_{given.name}.md").write_text(head + table(results), encoding="utf-8")
     page.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))

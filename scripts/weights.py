@@ -83,7 +83,7 @@ def draw_curve(name: str) -> None:
         axes.plot([float(r[x]) for r in rows], [float(r[column]) for r in rows], label=column, linewidth=1.2)
     axes.set_xlabel(x)
     axes.set_ylabel(label)
-    axes.set_ylim(bottom=0.0, top=1.05 if name == "policy" else 1.0)
+    axes.set_ylim(bottom=0.0, top=1.05 if name == "policy" else 2.0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, ncols=3)
     axes.set_title(f"make weights: {name}")
