@@ -108,7 +108,6 @@ class _Camera:
         self._view.position = wp.vec3(*self.world_from_camera[:3, 3])
         geometry, textures, shadows, light = shared
         self._keys.zero_()
-        self._cover.bits.zero_()
         self._picture.visible.zero_()
         device = self._device
         wp.launch(clear_cover, dim=self._actors, inputs=[self._cover], device=device)
@@ -139,7 +138,7 @@ class _Camera:
     def truth(self, ego: Pose, geometry: Geometry) -> TruthImages:
         """Copies of the other modalities, and boxes of all actors that can be seen."""
         p = self._picture
-        semantic, instance, depth = (wp.to_torch(wp.clone(a)) for a in (p.semantic, p.instance, p.depth_m))
+        semantic, instance, depth = (wp.to_torch(a).clone() for a in (p.semantic, p.instance, p.depth_m))
         return TruthImages(semantic, instance, depth, self._boxes(ego, geometry.arrays))
 
     def _boxes(self, ego: Pose, g: Any) -> Detections:

@@ -73,13 +73,13 @@ def town() -> tuple[Geometry, State]:
     return geometry, state
 
 
-def draw(geometry: Geometry, world_from_camera: Any, step: float = 1.0) -> tuple[Any, Any, Any]:
-    """(H, W) triangle (-1 none) and depth, and the cover, sampled at pixel centres."""
+def draw(geometry: Geometry, world_from_camera: Any, step: float = 1.0, used: Any = None) -> tuple[Any, Any, Any]:
+    """(H, W) triangle (-1 none) and depth, and the cover (`used`: of a picture before), sampled at pixel centres."""
     v: Any = View()
     v.camera_from_world, v.position = wp.mat33(world_from_camera[:3, :3].T), wp.vec3(*world_from_camera[:3, 3])
     v.focal_px, v.centre_px, v.far_m = float(intrinsics(W, H, HFOV)[0, 0]), wp.vec2(W / 2, H / 2), 1000.0
     v.width, v.height, v.step, v.offset = W, H, step, 0.5
-    keys, cover = wp.zeros(W * H, dtype=wp.int64, device="cpu"), new_cover(geometry.actors, W, H, "cpu")
+    keys, cover = wp.zeros(W * H, dtype=wp.int64, device="cpu"), used or new_cover(geometry.actors, W, H, "cpu")
     wp.launch(clear_cover, dim=geometry.actors, inputs=[cover], device="cpu")
     wp.launch(rasterise, dim=geometry.chunks, inputs=[geometry.arrays, v, keys, cover], device="cpu")
     k = keys.numpy().reshape(H, W)
@@ -160,6 +160,16 @@ def test_projection_is_that_of_frames() -> None:
     assert abs(columns.min() + 0.5 - pixels[:, 0].min()) <= 1.0 and abs(columns.max() + 0.5 - pixels[:, 0].max()) <= 1.0
     assert abs(rows.min() + 0.5 - pixels[:, 1].min()) <= 1.0 and abs(rows.max() + 0.5 - pixels[:, 1].max()) <= 1.0
     assert cover.total.numpy()[1] == len(rows)  # nothing stands before it
+
+
+def test_a_used_cover_keeps_nothing_of_the_picture_before() -> None:
+    geometry, _ = town()
+    front, turned = (transform(0.0, 0.0, 1.6, yaw) @ BODY_FROM_OPTICAL for yaw in (0.0, 0.1))
+    _, _, used = draw(geometry, turned, used=draw(geometry, front)[2])
+    _, _, fresh = draw(geometry, turned)
+    assert (used.total.numpy() > 0).sum() >= 5
+    for name in ("bits", "total", "left", "right", "top", "bottom"):
+        assert np.array_equal(getattr(used, name).numpy(), getattr(fresh, name).numpy()), name
 
 
 def test_a_floor_through_the_camera_plane_is_whole() -> None:
