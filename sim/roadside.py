@@ -14,7 +14,6 @@ from sim.palette import LEAVES, ROOFS, WALLS, Colour
 from stack.frames import F64
 from stack.labels import Semantic
 from stack.opendrive.roads import Strip
-from stack.seeds import Stream, generator
 
 FINE_M, COARSE = 5.0, 4  # terrain cells near roads, and how many of them make one far away
 MARGIN_M = 90.0  # of terrain round the roads
@@ -27,7 +26,7 @@ class Ground:
 
     def __init__(self, strips: list[Strip]) -> None:
         self.points = np.concatenate([np.concatenate([s.left_m, s.right_m]) for s in strips])
-        self._tree = cKDTree(self.points[:, :2])
+        self.tree = cKDTree(self.points[:, :2])
         shapes = [shapely.Polygon(np.concatenate([s.left_m[:, :2], s.right_m[::-1, :2]])) for s in strips]
         valid = [p if p.is_valid else p.buffer(0.0) for p in shapes]
         self.area = shapely.unary_union(valid).buffer(0.05)
@@ -38,7 +37,7 @@ class Ground:
 
     def heights(self, xy_m: F64) -> F64:
         """(N,) ground height: the lowest road near by, blended from the nearest points."""
-        distance, index = self._tree.query(xy_m, k=min(12, len(self.points)))
+        distance, index = self.tree.query(xy_m, k=min(12, len(self.points)))
         z = self.points[index, 2]
         low = z.min(axis=1, keepdims=True)
         weight = (1.0 / (distance + 0.3) ** 3) * (z < low + 2.5)  # what passes overhead does not count
@@ -59,7 +58,7 @@ class Ground:
         xy = low + np.stack([ix, iy], axis=-1) * FINE_M
         flat = xy.reshape(-1, 2)
         z = self.heights(flat) - 0.06
-        far = self._tree.query(flat)[0]
+        far = self.tree.query(flat)[0]
         z[shapely.contains_xy(self.area, flat[:, 0], flat[:, 1])] -= 0.35
         z -= np.clip(far - 8.0, 0.0, 40.0) * 0.004
         far_grid, vertices = far.reshape(ix.shape), np.concatenate([flat, z[:, None]], axis=1)
@@ -104,20 +103,16 @@ class Roadside:
             self.taken.setdefault(cell, []).append(shape)
 
 
-def furnish(strips: list[Strip], ground: Ground, keep_clear: F64, seed: int) -> Roadside:
-    """Walk along the outer edges of all roads and put things up where there is room."""
-    rng = generator(seed, Stream.SCENERY)
-    side = Roadside()
-    edges = _outer_edges(strips)
+def line_streets(edges: list[F64], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside) -> None:
+    """Walk along the outer edges of streets and put things up where there is room."""
     clear = cKDTree(keep_clear) if len(keep_clear) else None
     for line in edges:
         _build_plots(line, ground, side, rng)
     for line in edges:
         _plant(line, ground, side, clear, rng)
-    return side
 
 
-def _outer_edges(strips: list[Strip]) -> list[F64]:
+def outer_edges(strips: list[Strip]) -> list[F64]:
     """Outer edge lines of roads outside junctions, with the road on their left: (n, 3) each."""
     outermost: dict[tuple[str, int, bool], Strip] = {}
     for strip in strips:
@@ -127,12 +122,12 @@ def _outer_edges(strips: list[Strip]) -> list[F64]:
     return [s.right_m if s.lane < 0 else s.left_m[::-1] for s in outermost.values()]
 
 
-def _walk(line: F64) -> tuple[F64, F64]:
+def walk(line: F64) -> tuple[F64, F64]:
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line[:, :2], axis=0), axis=1))])
     return s, line
 
 
-def _at(line: F64, s: F64, where: float) -> tuple[float, float, float]:
+def place_at(line: F64, s: F64, where: float) -> tuple[float, float, float]:
     """x, y and direction of travel at a distance along a line."""
     where = float(np.clip(where, 0.0, s[-1]))
     k = int(np.clip(np.searchsorted(s, where) - 1, 0, len(s) - 2))
@@ -141,7 +136,7 @@ def _at(line: F64, s: F64, where: float) -> tuple[float, float, float]:
     return float(p[0]), float(p[1]), float(np.arctan2(d[1], d[0]))
 
 
-def _free(shape: shapely.Polygon, ground: Ground, side: Roadside, margin_m: float) -> bool:
+def is_free(shape: shapely.Polygon, ground: Ground, side: Roadside, margin_m: float) -> bool:
     grown = shape.buffer(margin_m, quad_segs=2)
     if ground.area.intersects(grown):
         return False
@@ -155,27 +150,27 @@ def _cells(shape: shapely.Polygon) -> list[tuple[int, int]]:
 
 def _build_plots(line: F64, ground: Ground, side: Roadside, rng: Rng) -> None:
     """Buildings shoulder to shoulder or detached, set back from the edge; the road is on the left of the line."""
-    s, line = _walk(line)
+    s, line = walk(line)
     dense = rng.random() < 0.55
     where = float(rng.uniform(2.0, 8.0))
     setback = float(rng.uniform(1.0, 3.0) if dense else rng.uniform(4.0, 8.0))
     while where < s[-1] - 6.0:
         length = float(rng.uniform(11.0, 24.0) if dense else rng.uniform(9.0, 14.0))
         depth = float(rng.uniform(9.0, 15.0) if dense else rng.uniform(8.0, 11.0))
-        x, y, yaw = _at(line, s, where + length / 2)
+        x, y, yaw = place_at(line, s, where + length / 2)
         off = setback + depth / 2 + float(rng.uniform(0.0, 0.6))
         cx, cy = x + off * np.sin(yaw), y - off * np.cos(yaw)
         shape = shapely.affinity.rotate(
             shapely.box(cx - length / 2, cy - depth / 2, cx + length / 2, cy + depth / 2), np.rad2deg(yaw)
         )
         draws = rng.random(8)
-        if draws[0] < (0.92 if dense else 0.75) and _free(shape, ground, side, 0.6):
+        if draws[0] < (0.92 if dense else 0.75) and is_free(shape, ground, side, 0.6):
             side.take(shape)
-            _building(side, cx, cy, yaw, length, depth, ground.height(cx, cy), dense, draws)
+            put_building(side, cx, cy, yaw, length, depth, ground.height(cx, cy), dense, draws)
         where += length + (float(rng.choice([0.3, 0.3, 4.0])) if dense else float(rng.uniform(4.0, 14.0)))
 
 
-def _building(
+def put_building(
     side: Roadside, x: float, y: float, yaw: float, length: float, depth: float, base: float, dense: bool, draws: F64
 ) -> None:
     storey = 2.8 + 0.9 * float(draws[1])
@@ -206,37 +201,37 @@ def _gable(length: float, depth: float, z: float, rise: float, kind: int, wall: 
 
 def _plant(line: F64, ground: Ground, side: Roadside, clear: cKDTree | None, rng: Rng) -> None:
     """Street lamps, trees, hedges and fences along an edge."""
-    s, line = _walk(line)
+    s, line = walk(line)
     if s[-1] < 8.0:
         return
     spacing, trees, front = float(rng.uniform(9.0, 22.0)), rng.random() < 0.7, rng.random()
     for k, where in enumerate(np.arange(6.0, s[-1] - 5.0, spacing)):
-        x, y, yaw = _at(line, s, float(where) + float(rng.uniform(-1.5, 1.5)))
+        x, y, yaw = place_at(line, s, float(where) + float(rng.uniform(-1.5, 1.5)))
         out = 0.6 + float(rng.uniform(0.0, 1.2))
         px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
         draws = rng.random(6)
         spot = shapely.Point(px, py)
-        if (clear is not None and clear.query((px, py))[0] < 9.0) or not _free(spot.buffer(0.3), ground, side, 0.1):
+        if (clear is not None and clear.query((px, py))[0] < 9.0) or not is_free(spot.buffer(0.3), ground, side, 0.1):
             continue
         base = ground.height(px, py)
         if k % 2 == 0 and draws[0] < 0.7:
             side.parts.append(moved(_street_lamp(), px, py, base, yaw + np.pi / 2))
             side.boxes.append((px, py, yaw, 0.2, 0.2))
         elif trees and draws[0] < 0.85:
-            side.parts.append(moved(_tree(draws), px, py, base, yaw=6.28 * float(draws[5])))
+            side.parts.append(moved(tree(draws), px, py, base, yaw=6.28 * float(draws[5])))
             side.boxes.append((px, py, yaw, 0.4, 0.4))
     if front < 0.55:
-        _front(line, s, ground, side, hedge=front < 0.3, height=0.8 + front, setback=2.3)
+        put_front(line, s, ground, side, hedge=front < 0.3, height=0.8 + front, setback=2.3)
     for _ in range(int(s[-1] / 14.0)):  # trees in the gardens behind
-        x, y, yaw = _at(line, s, float(rng.uniform(0.0, s[-1])))
+        x, y, yaw = place_at(line, s, float(rng.uniform(0.0, s[-1])))
         out, draws = float(rng.uniform(4.0, 34.0)), rng.random(6)
         px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
-        if _free(shapely.Point(px, py).buffer(1.5), ground, side, 0.5):
-            side.parts.append(moved(_tree(draws), px, py, ground.height(px, py) - 0.1, yaw=6.28 * float(draws[5])))
+        if is_free(shapely.Point(px, py).buffer(1.5), ground, side, 0.5):
+            side.parts.append(moved(tree(draws), px, py, ground.height(px, py) - 0.1, yaw=6.28 * float(draws[5])))
             side.boxes.append((px, py, 0.0, 0.4, 0.4))
 
 
-def _front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, height: float, setback: float) -> None:
+def put_front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, height: float, setback: float) -> None:
     """A hedge or a fence in pieces of 5 m with gaps for driveways."""
     look = (
         (Semantic.VEGETATION, encode(Material.FOLIAGE, Colour.LEAF + 1))
@@ -244,10 +239,10 @@ def _front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, heigh
         else (Semantic.FENCE, encode(Material.FENCE, Colour.FENCE))
     )
     for k, where in enumerate(np.arange(4.0, s[-1] - 6.0, 5.0)):
-        x, y, yaw = _at(line, s, float(where) + 2.5)
+        x, y, yaw = place_at(line, s, float(where) + 2.5)
         px, py = x + setback * np.sin(yaw), y - setback * np.cos(yaw)
         shape = shapely.affinity.rotate(shapely.box(px - 2.5, py - 0.3, px + 2.5, py + 0.3), np.rad2deg(yaw))
-        if k % 4 == 3 or not _free(shape, ground, side, 0.1):
+        if k % 4 == 3 or not is_free(shape, ground, side, 0.1):
             continue
         wide = 0.6 if hedge else 0.06
         side.parts.append(
@@ -267,7 +262,7 @@ def _street_lamp() -> Mesh:
     return Mesh.join(parts)
 
 
-def _tree(draws: F64) -> Mesh:
+def tree(draws: F64) -> Mesh:
     """Trunk and crown: round, tall or a conifer."""
     height, leaf = 4.5 + 4.5 * float(draws[1]), encode(Material.FOLIAGE, Colour.LEAF + int(draws[2] * LEAVES))
     bark = encode(Material.BARK, Colour.BARK)

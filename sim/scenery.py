@@ -12,10 +12,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from sim.countryside import line_country_roads
 from sim.geometry import Material, Mesh, encode
 from sim.meshes import solid
 from sim.palette import Colour, palette
-from sim.roadside import Ground, furnish
+from sim.roadside import Ground, Roadside, line_streets, outer_edges
 from sim.signposts import lights, signs
 from stack.frames import F64
 from stack.labels import Semantic
@@ -74,7 +75,10 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     light_parts, light_boxes = lights(graph, ground)
     sign_parts, sign_boxes = signs(road_map.signals, ground)
     keep_clear = np.concatenate([graph.head_xyz_m[:, :2], np.array([b[:2] for b in sign_boxes]).reshape(-1, 2)])
-    side = furnish(strips, ground, keep_clear, seed)
+    side, rng = Roadside(), generator(seed, Stream.SCENERY)
+    rural = {road.id for road in road_map.document.roads.values() if road.kind == "rural"}
+    line_streets(outer_edges([s for s in strips if s.road not in rural]), ground, keep_clear, rng, side)
+    line_country_roads(outer_edges([s for s in strips if s.road in rural]), ground, keep_clear, rng, side)
     boxes = np.array(light_boxes + sign_boxes + side.boxes, np.float64).reshape(-1, 5)
     mesh = Mesh.join(parts + light_parts + sign_parts + side.parts)
     wear = float(generator(seed, Stream.SCENERY, actor=3).uniform(0.1, 0.6))

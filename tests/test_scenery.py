@@ -22,7 +22,7 @@ from stack.opendrive import find_map
 from stack.opendrive.roads import RoadMap
 
 DATA = Path(__file__).parents[2] / "shared/data/maps"
-NAMES = ["town_a", pytest.param("Town01", marks=pytest.mark.slow)]
+NAMES = ["town_a", "rural", pytest.param("Town01", marks=pytest.mark.slow)]
 BUILT_S: dict[str, float] = {}  # seconds of the processor that each town took
 
 

@@ -1,4 +1,4 @@
-"""Random towns as OpenDRIVE 1.6 text: `python -m sim.maps.generate` writes the named ones anew.
+"""Random towns and country roads as OpenDRIVE 1.6 text: `python -m sim.maps.generate` writes the named ones anew.
 
 The text is a function of seed, name and style alone (stack/seeds.py, stream MAP). Written with lxml directly.
 """
@@ -27,7 +27,7 @@ TOWNS: dict[str, tuple[int, Style]] = {
     "town_f": (
         6,
         Style(4, 5, (100.0, 160.0), missing=0.06, through_columns=(1,), through_rows=(2,), lane_width_m=(3.4, 4.0),
-              sidewalk_m=(2.2, 3.0), limits_kmh=(40, 50), hills_m=6.0, lights=0.75, heads=("near", "far"), kerb_m=0.15),
+              verge_m=(2.2, 3.0), limits_kmh=(40, 50), hills_m=6.0, lights=0.75, heads=("near", "far"), kerb_m=0.15),
     ),
     "holdout_a": (
         7,
@@ -39,6 +39,16 @@ TOWNS: dict[str, tuple[int, Style]] = {
               heads=("far", "both"), mast=0.5, centre="white", edge_lines=False),
     ),
 }  # fmt: skip
+
+COUNTRY: dict[str, tuple[int, Style]] = {
+    "rural": (
+        9,
+        Style(4, 3, (260.0, 400.0), jitter_m=35.0, missing=0.12, winding_m=85.0, lane_width_m=(3.2, 3.5), kind="rural",
+              verge="shoulder", verge_m=(0.8, 1.3), corner_m=(6.0, 9.0), limits_kmh=(60, 70, 80), hills_m=14.0, rolling_m=4.0,
+              lights=0.0, crosswalks=0.0),
+    ),
+}  # fmt: skip
+NAMED = TOWNS | COUNTRY
 
 
 def random_style(seed: int) -> Style:
@@ -58,7 +68,7 @@ def random_style(seed: int) -> Style:
         through_columns=tuple(int(i) for i in rng.integers(1, columns - 1, rng.integers(0, 2))),
         through_rows=tuple(int(j) for j in rng.integers(1, rows - 1, rng.integers(0, 2))),
         lane_width_m=(width, min(4.0, width + 0.4)),
-        sidewalk_m=(sidewalk, sidewalk + 0.7),
+        verge_m=(sidewalk, sidewalk + 0.7),
         kerb_m=round(float(rng.uniform(0.12, 0.15)), 3),
         limits_kmh=limits[rng.integers(len(limits))],
         hills_m=float(rng.choice((0.0, 0.0, 3.0, 6.0))),
@@ -70,8 +80,8 @@ def random_style(seed: int) -> Style:
     )
 
 
-def random_town(seed: int, name: str, style: Style | None = None) -> str:
-    """OpenDRIVE text of a town; without a style, the seed draws that too. Same arguments, same text."""
+def random_map(seed: int, name: str, style: Style | None = None) -> str:
+    """OpenDRIVE text of a map; without a style, the seed draws a town's. Same arguments, same text."""
     style = random_style(seed) if style is None else style
     rng = generator(seed, Stream.MAP)
     town = lay_out(street_plan(style, rng), style, rng)
@@ -89,7 +99,7 @@ def summary(name: str, text: str) -> str:
     streets = [road for road in root.findall("road") if road.get("junction") == "-1"]
     kinds = [signal.get("type") for signal in root.iter("signal")]
     km = sum(float(road.get("length", "0")) for road in streets) / 1000.0
-    grade = max(abs(1.5 * _rise(road) / float(road.get("length", "1"))) for road in streets)
+    grade = max(_steepest(road) for road in streets)
     counts = [
         len(streets), f"{km:.1f}", len(root.findall("junction")), len(root.findall("junction[controller]")),
         *(kinds.count(kind) for kind in ("1000001", "206", "205")), len(root.findall(".//object[@type='crosswalk']")),
@@ -98,19 +108,23 @@ def summary(name: str, text: str) -> str:
     return f"{name:<10}" + "".join(f"{value:>10}" for value in counts)
 
 
-def _rise(road: etree._Element) -> float:
-    elevation = road.find("elevationProfile/elevation")
-    length = float(road.get("length", "0"))
-    c, d = (float(elevation.get(key, "0")) for key in ("c", "d"))
-    return c * length**2 + d * length**3
+def _steepest(road: etree._Element) -> float:
+    """Greatest grade of a road: each of its cubics is level at both ends and steepest in its middle."""
+    pieces = road.findall("elevationProfile/elevation")
+    ends = [float(piece.get("s", "0")) for piece in pieces[1:]] + [float(road.get("length", "0"))]
+    found = []
+    for piece, end in zip(pieces, ends, strict=True):
+        half, c, d = 0.5 * (end - float(piece.get("s", "0"))), float(piece.get("c", "0")), float(piece.get("d", "0"))
+        found.append(abs(2.0 * c * half + 3.0 * d * half**2))
+    return max(found)
 
 
 def main() -> None:
     """Write all named maps, each to a temporary name first, and print what is in them."""
     titles = ("streets", "km", "junctions", "lit", "heads", "stop", "yield", "crosswalk", "grade %", "kB")
     print(f"{'map':<10}" + "".join(f"{title:>10}" for title in titles))
-    for name, (seed, style) in TOWNS.items():
-        text = random_town(seed, name, style)
+    for name, (seed, style) in NAMED.items():
+        text = random_map(seed, name, style)
         part = MAPS / f"{name}.xodr.part"
         part.write_text(text, encoding="utf-8")
         part.replace(MAPS / f"{name}.xodr")

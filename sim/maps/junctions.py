@@ -1,8 +1,8 @@
 """Junctions: where streets are cut back, and the connecting roads for every movement.
 
 A connecting road carries one lane to the right of its reference line, which runs from the left border of the lane it
-comes from to the left border of the lane it leads to. The outermost movement at each corner also carries the sidewalk.
-Right-hand traffic.
+comes from to the left border of the lane it leads to. The outermost movement at each corner also carries the verge, a sidewalk or a
+shoulder. Right-hand traffic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sim.maps.streets import Node, Street, StreetPlan, Style, arm_pose
 from stack.frames import F64
 
 STRAIGHT_RAD = math.radians(45.0)  # movements that turn less go straight on
-BACK_OF_SIDEWALK_M = 1.5  # least radius at the inner edge of a corner's sidewalk
+BACK_OF_VERGE_M = 1.5  # least radius at the inner edge of a corner's verge
 SETBACKS_M = np.arange(11.0, 30.0, 0.5)
 
 
@@ -37,7 +37,7 @@ class Arm:
         return self.point_m + (lane - 1) * self.street.lane_width_m * right
 
     def lane_id(self, lane: int, entering: bool) -> int:
-        """OpenDRIVE id of the lane-th lane from the middle; the sidewalk is lane `street.lanes + 1`."""
+        """OpenDRIVE id of the lane-th lane from the middle; the verge is lane `street.lanes + 1`."""
         return lane if entering == self.at_start else -lane
 
 
@@ -51,7 +51,7 @@ class Movement:
     target: Arm
     target_lane: int
     turn: int  # 1 left, 0 straight on, -1 right
-    corner: bool  # carries the sidewalk
+    corner: bool  # carries the verge
     path: Path
 
 
@@ -119,8 +119,8 @@ def _is_round(source: Arm, target: Arm, kerb_radius_m: float) -> bool:
     path = _path(source, source.street.lanes, target, target.street.lanes, -1)
     radius = min((1.0 / abs(c.start_1pm) for c in path if c.start_1pm != 0.0), default=math.inf)
     lane = max(source.street.lane_width_m, target.street.lane_width_m)
-    sidewalk = max(source.street.sidewalk_m, target.street.sidewalk_m)
-    return radius - lane >= kerb_radius_m and radius - lane - sidewalk >= BACK_OF_SIDEWALK_M
+    verge = max(source.street.verge_m, target.street.verge_m)
+    return radius - lane >= kerb_radius_m and radius - lane - verge >= BACK_OF_VERGE_M
 
 
 def turn_of(source: Arm, target: Arm) -> int:

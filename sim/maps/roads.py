@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from lxml import etree
@@ -59,11 +60,13 @@ def _header(root: Element, name: str, town: Town) -> None:
     put(header, "geoReference").text = etree.CDATA(GEO_REFERENCE)
 
 
-def _road(root: Element, road: int, name: str, path: Path, junction: int, limit_kmh: int) -> tuple[Element, Element]:
+def _road(
+    root: Element, road: int, name: str, path: Path, junction: int, limit_kmh: int, kind: str
+) -> tuple[Element, Element]:
     """A road with its plan view, and its link element, still empty."""
     element = put(root, "road", name=name, length=length_m(path), id=road, junction=junction, rule="RHT")
     link = put(element, "link")
-    put(put(element, "type", s=0.0, type="town"), "speed", max=limit_kmh, unit="km/h")
+    put(put(element, "type", s=0.0, type=kind), "speed", max=limit_kmh, unit="km/h")
     plan = put(element, "planView")
     for curve in path:
         geometry = put(
@@ -85,17 +88,21 @@ def _level_cubic(element: Element, length: float, start: float, end: float) -> N
     element.attrib.update({"a": number(start), "b": "0", "c": c, "d": d})
 
 
-def _elevation(road: Element, length: float, start_m: float, end_m: float) -> None:
-    _level_cubic(put(put(road, "elevationProfile"), "elevation", s=0.0), length, start_m, end_m)
+def _elevation(road: Element, knots: list[tuple[float, float]]) -> None:
+    """Through (s, height) knots, level at each."""
+    profile = put(road, "elevationProfile")
+    for (s, start_m), (end_s, end_m) in itertools.pairwise(knots):
+        _level_cubic(put(profile, "elevation", s=s), end_s - s, start_m, end_m)
 
 
 def _street(root: Element, street: Street, town: Town, style: Style, ends: dict[tuple[int, bool], int]) -> Element:
     path = town.paths[street.road]
-    road, link = _road(root, street.road, f"street {street.road}", path, -1, street.limit_kmh)
+    road, link = _road(root, street.road, f"street {street.road}", path, -1, street.limit_kmh, style.kind)
     put(link, "predecessor", elementType="junction", elementId=ends[street.road, True])
     put(link, "successor", elementType="junction", elementId=ends[street.road, False])
-    heights = [town.plan.height_m[node] for node in street.nodes]
-    _elevation(road, length_m(path), heights[0], heights[1])
+    start, end = (town.plan.height_m[node] for node in street.nodes)
+    hills = [(share, start + share * (end - start) + above) for share, above in street.hills]
+    _elevation(road, [(share * length_m(path), z) for share, z in ((0.0, start), *hills, (1.0, end))])
     section = put(put(road, "lanes"), "laneSection", s=0.0)
     left, centre, right = put(section, "left"), put(section, "center"), put(section, "right")
     middle = put(centre, "lane", id=0, type="none", level="false")
@@ -110,13 +117,12 @@ def _street(root: Element, street: Street, town: Town, style: Style, ends: dict[
 
 
 def _street_lane(side: Element, lane: int, street: Street, style: Style) -> None:
-    sidewalk = abs(lane) > street.lanes
-    element = put(side, "lane", id=lane, type="sidewalk" if sidewalk else "driving", level="false")
-    width = street.sidewalk_m if sidewalk else street.lane_width_m
+    verge = abs(lane) > street.lanes
+    element = put(side, "lane", id=lane, type=style.verge if verge else "driving", level="false")
+    width = street.verge_m if verge else street.lane_width_m
     put(element, "width", sOffset=0.0, a=width, b=0.0, c=0.0, d=0.0)
-    if sidewalk:
-        put(element, "roadMark", sOffset=0.0, type="none", laneChange="none")
-        put(element, "height", sOffset=0.0, inner=style.kerb_m, outer=style.kerb_m)
+    if verge:
+        _verge(element, style)
     elif abs(lane) < street.lanes:
         _mark(element, "broken", "white", 0.12, change="both")
     else:
@@ -130,6 +136,13 @@ def _mark(lane: Element, kind: str, colour: str, width_m: float, change: str = "
     )  # fmt: skip
 
 
+def _verge(lane: Element, style: Style) -> None:
+    """What the outermost lane has beside its width."""
+    put(lane, "roadMark", sOffset=0.0, type="none", laneChange="none")
+    if style.verge == "sidewalk":
+        put(lane, "height", sOffset=0.0, inner=style.kerb_m, outer=style.kerb_m)
+
+
 def _outer_mark(lane: Element, style: Style) -> None:
     _mark(lane, "solid" if style.edge_lines else "curb", "white", 0.12)
 
@@ -137,11 +150,11 @@ def _outer_mark(lane: Element, style: Style) -> None:
 def _connecting(root: Element, movement: Movement, junction: int, height_m: float, style: Style) -> Element:
     source, target, path = movement.source, movement.target, movement.path
     limit = min(source.street.limit_kmh, target.street.limit_kmh)
-    road, link = _road(root, movement.road, f"movement {movement.road}", path, junction, limit)
+    road, link = _road(root, movement.road, f"movement {movement.road}", path, junction, limit, style.kind)
     for tag, arm in (("predecessor", source), ("successor", target)):
         contact = "start" if arm.at_start else "end"
         put(link, tag, elementType="road", elementId=arm.street.road, contactPoint=contact)
-    _elevation(road, length_m(path), height_m, height_m)
+    _elevation(road, [(0.0, height_m), (length_m(path), height_m)])
     section = put(put(road, "lanes"), "laneSection", s=0.0)
     middle = put(put(section, "center"), "lane", id=0, type="none", level="false")
     put(middle, "roadMark", sOffset=0.0, type="none", laneChange="none")
@@ -152,10 +165,8 @@ def _connecting(root: Element, movement: Movement, junction: int, height_m: floa
     lane = _connecting_lane(right, -1, "driving", movement, widths)
     if movement.corner:
         _outer_mark(lane, style)
-        widths = (source.street.sidewalk_m, target.street.sidewalk_m)
-        lane = _connecting_lane(right, -2, "sidewalk", movement, widths)
-        put(lane, "roadMark", sOffset=0.0, type="none", laneChange="none")
-        put(lane, "height", sOffset=0.0, inner=style.kerb_m, outer=style.kerb_m)
+        widths = (source.street.verge_m, target.street.verge_m)
+        _verge(_connecting_lane(right, -2, style.verge, movement, widths), style)
     else:
         put(lane, "roadMark", sOffset=0.0, type="none", laneChange="none")
     put(road, "objects")
@@ -177,7 +188,7 @@ def _connecting_lane(side: Element, lane: int, kind: str, movement: Movement, wi
     """A lane whose width goes over from that of one street to that of the next, level at both ends."""
     element = put(side, "lane", id=lane, type=kind, level="false")
     link = put(element, "link")
-    extra = -1 - lane  # 1 for the sidewalk, which lies one lane further out
+    extra = -1 - lane  # 1 for the verge, which lies one lane further out
     put(link, "predecessor", id=movement.source.lane_id(movement.source_lane + extra, entering=True))
     put(link, "successor", id=movement.target.lane_id(movement.target_lane + extra, entering=False))
     _level_cubic(put(element, "width", sOffset=0.0), length_m(movement.path), *widths_m)

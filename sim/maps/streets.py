@@ -1,4 +1,4 @@
-"""The street plan of a random town: a jittered grid with streets missing, through roads, bends and hills.
+"""The street plan of a random town or a piece of country: a jittered grid with streets missing, through roads, bends, hills.
 
 Grid points with three or four streets become junctions; where two streets are left they join into one that bends. No
 street ends dead, and from every street every other can be reached both ways without turning round.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
@@ -19,12 +19,14 @@ from stack.frames import F64
 Node = tuple[int, int]
 Edge = tuple[Node, Node]
 STEEPEST = 0.06  # grade of the steepest street
+WINDING_M = (70.0, 220.0)  # radii of a winding road's bends, where there is room for them
+HILL_M = 110.0  # from crest to dip of a rolling road
 ARM_STRAIGHT_M = 5.0  # streets leave junctions straight, so that crosswalks lie square
 
 
 @dataclass(frozen=True)
 class Style:
-    """What makes a town look like itself."""
+    """What makes a map look like itself."""
 
     columns: int = 4
     rows: int = 4
@@ -32,14 +34,18 @@ class Style:
     jitter_m: float = 6.0
     missing: float = 0.1  # share of the grid's streets that are not there
     bent: float = 0.5  # share of streets with a bend of their own
+    winding_m: float = 0.0  # instead: a bend about every so many metres
     through_columns: tuple[int, ...] = ()  # grid lines that are 2+2 lane roads
     through_rows: tuple[int, ...] = ()
     lane_width_m: tuple[float, float] = (3.1, 3.7)
-    sidewalk_m: tuple[float, float] = (1.6, 2.6)
+    kind: str = "town"  # OpenDRIVE road type; "rural" roads have woods and fields beside them
+    verge: str = "sidewalk"  # or "shoulder", which has no kerb
+    verge_m: tuple[float, float] = (1.6, 2.6)
     corner_m: tuple[float, float] = (4.5, 7.5)  # least radius of the kerb round a junction's corners
     kerb_m: float = 0.13  # height of the sidewalk above the road
     limits_kmh: tuple[int, ...] = (30, 40, 50)
     hills_m: float = 0.0
+    rolling_m: float = 0.0  # of the hills that a street crosses between its ends
     lights: float = 0.6  # share of junctions with lights
     heads: tuple[str, ...] = ("near", "far", "both")  # drawn per junction
     mast: float = 0.3  # share of far heads that hang over the lanes
@@ -59,9 +65,10 @@ class Street:
     radii_m: tuple[float, ...]
     lanes: int  # each way
     lane_width_m: float
-    sidewalk_m: float
+    verge_m: float
     limit_kmh: int
     solid_centre: bool
+    hills: tuple[tuple[float, float], ...] = ()  # (share of the length, m above the slope from end to end)
 
     @property
     def edge_m(self) -> float:
@@ -99,7 +106,7 @@ def street_plan(style: Style, rng: np.random.Generator) -> StreetPlan:
         first: Edge = (chain[0], chain[1])
         through = is_through(style, first)
         points, radii = _polyline(chain, nodes, style, through, rng)
-        width, sidewalk = rng.uniform(*style.lane_width_m), rng.uniform(*style.sidewalk_m)
+        width, verge = rng.uniform(*style.lane_width_m), rng.uniform(*style.verge_m)
         solid = bool(rng.random() < 0.3)
         streets.append(
             Street(
@@ -109,12 +116,15 @@ def street_plan(style: Style, rng: np.random.Generator) -> StreetPlan:
                 radii_m=tuple(radii),
                 lanes=2 if through else 1,
                 lane_width_m=round(float(width), 2),
-                sidewalk_m=round(float(sidewalk), 2),
+                verge_m=round(float(verge), 2),
                 limit_kmh=max(style.limits_kmh) if through else limit[_line(first)],
                 solid_centre=through or solid,
             )
         )
-    return StreetPlan(nodes, _heights(style, nodes, streets, rng), tuple(streets))
+    height = _heights(style, nodes, streets, rng)
+    if style.rolling_m > 0.0:
+        streets = [replace(street, hills=_hills(style, street, height, rng)) for street in streets]
+    return StreetPlan(nodes, height, tuple(streets))
 
 
 def _grid_points(style: Style, rng: np.random.Generator) -> dict[Node, F64]:
@@ -198,6 +208,16 @@ def _polyline(
         span = end - start
         length = math.hypot(*span)
         left = np.array([-span[1], span[0]]) / length
+        if style.winding_m > 0.0:
+            bends = max(round(length / style.winding_m) - 1, 1)
+            gaps = np.concatenate([[1.2], rng.uniform(0.6, 1.4, bends - 1), [1.2]])
+            gaps *= length / gaps.sum()
+            sides = rng.uniform(0.1, 0.3, bends) * np.minimum(gaps[:-1], gaps[1:])
+            sides *= (-1.0) ** (np.arange(bends) + rng.integers(2))
+            shares = np.cumsum(gaps)[:-1] / length
+            points += list(start + shares[:, None] * span + sides[:, None] * left) + [end]
+            radii += [float(radius) for radius in rng.uniform(*WINDING_M, bends + (k < len(chain) - 2))]
+            continue
         offset = float(rng.uniform(0.04, 0.085) * length * rng.choice((-1.0, 1.0)))
         draw = rng.random()
         if not through and draw < style.bent:
@@ -229,6 +249,21 @@ def _heights(
     grades = [1.5 * abs(height[s.nodes[0]] - height[s.nodes[1]]) / (length_m(s.path()) - 32.0) for s in streets]
     scale = min(1.0, STEEPEST / max(max(grades), 1e-9))
     return {node: round(scale * z, 3) for node, z in height.items()}
+
+
+def _hills(
+    style: Style, street: Street, height: dict[Node, float], rng: np.random.Generator
+) -> tuple[tuple[float, float], ...]:
+    """Crests and dips in turn, lower where the slopes between them would be steeper than STEEPEST."""
+    length = length_m(street.path()) - 32.0
+    count = round(length / HILL_M) - 1
+    if count < 1:
+        return ()
+    above = rng.uniform(0.4, 1.0, count) * style.rolling_m * (-1.0) ** (np.arange(count) + rng.integers(2))
+    slope = 1.5 * abs(height[street.nodes[1]] - height[street.nodes[0]]) / length
+    steepest = 1.5 * np.abs(np.diff(above, prepend=0.0, append=0.0)).max() * (count + 1) / length
+    scale = min(1.0, max(STEEPEST - slope, 0.0) / steepest)
+    return tuple(((k + 1) / (count + 1), round(float(scale * z), 3)) for k, z in enumerate(above))
 
 
 def arm_pose(path: Path, at_start: bool) -> tuple[F64, float]:

@@ -237,6 +237,7 @@ class Reader:
             name=el.get("name", ""),
             length_m=length,
             junction=el.get("junction", "-1"),
+            kind=next((t.get("type", "") for t in el.findall("type")), ""),
             predecessor=self.link(el.find("link/predecessor")),
             successor=self.link(el.find("link/successor")),
             speed=tuple(

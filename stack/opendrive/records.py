@@ -122,6 +122,7 @@ class Road:
     name: str
     length_m: float
     junction: str  # "-1": none
+    kind: str  # OpenDRIVE road type at its start: town, rural, motorway, ...; "" where none is given
     predecessor: RoadLink | None
     successor: RoadLink | None
     speed: tuple[tuple[float, float | None], ...]  # (s, m/s), None where the type gives no limit

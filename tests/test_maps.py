@@ -1,4 +1,4 @@
-"""Our own towns: libcarla loads them, traffic can get everywhere, roads join without a step and do not overlap."""
+"""Our own maps: libcarla loads them, traffic can get everywhere, roads join without a step and do not overlap."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from shapely import STRtree
 from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
-from sim.maps.generate import TOWNS, random_town
+from sim.maps.generate import NAMED, TOWNS, random_map
 from stack.lanegraph import YELLOW_S, LaneGraph
 from stack.opendrive import MAPS, RoadMap, build_graph, find_map, load_map
 from stack.opendrive.geometry import reference
 
 RANDOM = ("random 21",)
-ALL = (*TOWNS, *RANDOM)
+STREETS = (*TOWNS, *RANDOM)
+ALL = (*NAMED, *RANDOM)
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
 
 LIBCARLA = """
@@ -43,54 +44,54 @@ for file in sys.argv[1:]:
 
 @cache
 def text_of(name: str) -> str:
-    if name in TOWNS:
+    if name in NAMED:
         return find_map(name).read_text(encoding="utf-8")
-    return random_town(int(name.split()[1]), name)
+    return random_map(int(name.split()[1]), name)
 
 
 @cache
 def map_of(name: str) -> RoadMap:
-    return shared_maps.map_of(name) if name in TOWNS else load_map(text_of(name), name)
+    return shared_maps.map_of(name) if name in NAMED else load_map(text_of(name), name)
 
 
 @cache
 def graph_of(name: str) -> LaneGraph:
-    return shared_maps.graph_of(name) if name in TOWNS else build_graph(map_of(name))
+    return shared_maps.graph_of(name) if name in NAMED else build_graph(map_of(name))
 
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another_town() -> None:
     name = RANDOM[0]
-    assert random_town(21, name) == text_of(name)
-    assert random_town(22, name) != text_of(name)
+    assert random_map(21, name) == text_of(name)
+    assert random_map(22, name) != text_of(name)
 
 
-@pytest.mark.parametrize("name", TOWNS)
+@pytest.mark.parametrize("name", NAMED)
 def test_the_committed_map_is_what_the_generator_makes(name: str) -> None:
-    made, kept = random_town(TOWNS[name][0], name, TOWNS[name][1]), text_of(name)
+    made, kept = random_map(NAMED[name][0], name, NAMED[name][1]), text_of(name)
     assert NUMBER.sub("#", made) == NUMBER.sub("#", kept)  # numbers may differ in the last digit between machines
     assert np.allclose([float(n) for n in NUMBER.findall(made)], [float(n) for n in NUMBER.findall(kept)], atol=2e-6)
     assert len(kept.encode()) < 600_000
 
 
 def test_maps_beside_the_generator_are_all_named_in_it() -> None:
-    assert {path.stem for path in MAPS.glob("*.xodr")} == set(TOWNS)
+    assert {path.stem for path in MAPS.glob("*.xodr")} == set(NAMED)
 
 
-def test_libcarla_loads_every_town() -> None:
+def test_libcarla_loads_every_map() -> None:
     pytest.importorskip("carla", reason="carla has no wheel for this machine")
-    files = [str(find_map(name)) for name in TOWNS]
+    files = [str(find_map(name)) for name in NAMED]
     run = subprocess.run(
         [sys.executable, "-c", LIBCARLA, *files], capture_output=True, text=True, check=True, timeout=120
     )
     found = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-    assert len(found) == len(TOWNS)
-    for name, town in zip(TOWNS, found, strict=True):
+    assert len(found) == len(NAMED)
+    for name, town in zip(NAMED, found, strict=True):
         root = etree.fromstring(text_of(name).encode())
-        assert town["edges"] > 100 and town["places"] > 1000 and town["finite"], name
+        assert town["edges"] > 50 and town["places"] > 1000 and town["finite"], name
         assert town["dead_ends"] == 0, name
-        assert town["crosswalk_points"] == 5 * len(root.findall(".//object[@type='crosswalk']")) > 0, name
+        assert town["crosswalk_points"] == 5 * len(root.findall(".//object[@type='crosswalk']")), name
         posts = len(root.findall(".//signal")) + len(root.findall(".//signalReference"))
-        assert len(town["landmarks"]) == posts and {"1000001", "274"} <= set(town["landmarks"]), name
+        assert len(town["landmarks"]) == posts and "274" in town["landmarks"], name
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -147,7 +148,7 @@ def test_streets_and_junctions_do_not_overlap_and_have_no_holes(name: str) -> No
     assert not overlaps, [(list(grounds)[a], list(grounds)[b]) for a, b in overlaps]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", STREETS)
 def test_cars_and_walkers_have_room(name: str) -> None:
     graph = graph_of(name)
     outside = graph.lane_junction < 0
@@ -160,7 +161,21 @@ def test_cars_and_walkers_have_room(name: str) -> None:
     assert len(graph.walk_start) > 0 and len(graph.crosswalk_xyz_m) > 10
 
 
-@pytest.mark.parametrize("name", ALL)
+def test_the_country_road_winds_over_hills_between_shoulders() -> None:
+    graph, road_map = graph_of("rural"), map_of("rural")
+    outside = np.flatnonzero(graph.lane_junction < 0)
+    rows = np.concatenate([np.arange(graph.lane_count[lane]) + graph.lane_start[lane] for lane in outside])
+    bend = graph.curvature_1pm[rows]
+    assert 1.0 / 70.0 < np.abs(bend).max() < 1.0 / 20.0
+    assert (bend > 1.0 / 400.0).mean() > 0.2 and (bend < -1.0 / 400.0).mean() > 0.2
+    grade = np.tan(graph.pitch_rad[rows])
+    assert 0.04 < np.abs(grade).max() < 0.065 and np.ptp(graph.z_m[rows]) > 8.0
+    assert {strip.kind for strip in road_map.strips()} == {"driving", "shoulder", "restricted"}
+    assert graph.signals == 0 and len(graph.crosswalk_xyz_m) == 0 and (graph.lane_sign > 0).any()
+    assert set(np.round(graph.lane_limit_mps * 3.6).astype(int).tolist()) <= {60, 70, 80}
+
+
+@pytest.mark.parametrize("name", STREETS)
 def test_lit_junctions_have_a_light_for_every_approach_that_faces_it(name: str) -> None:
     graph = graph_of(name)
     lit = np.flatnonzero(graph.lane_signal >= 0)
@@ -178,7 +193,7 @@ def test_lit_junctions_have_a_light_for_every_approach_that_faces_it(name: str) 
     assert graph.signal_green_s.min() > 7.5 and graph.signal_green_s.max() < 16.5
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", STREETS)
 def test_only_opposite_approaches_are_green_together(name: str) -> None:
     graph = graph_of(name)
     for signal in range(graph.signals):
