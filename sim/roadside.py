@@ -103,11 +103,13 @@ class Roadside:
             self.taken.setdefault(cell, []).append(shape)
 
 
-def line_streets(edges: list[F64], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside) -> None:
-    """Walk along the outer edges of streets and put things up where there is room."""
+def line_streets(
+    edges: list[F64], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside, dense: float = 0.55
+) -> None:
+    """Walk along the outer edges of streets and put things up where there is room; `dense`: share of closed house fronts."""
     clear = cKDTree(keep_clear) if len(keep_clear) else None
     for line in edges:
-        _build_plots(line, ground, side, rng)
+        _build_plots(line, ground, side, rng, dense)
     for line in edges:
         _plant(line, ground, side, clear, rng)
 
@@ -148,10 +150,10 @@ def _cells(shape: shapely.Polygon) -> list[tuple[int, int]]:
     return [(x, y) for x in range(x0, x1 + 1) for y in range(y0, y1 + 1)]
 
 
-def _build_plots(line: F64, ground: Ground, side: Roadside, rng: Rng) -> None:
+def _build_plots(line: F64, ground: Ground, side: Roadside, rng: Rng, share: float) -> None:
     """Buildings shoulder to shoulder or detached, set back from the edge; the road is on the left of the line."""
     s, line = walk(line)
-    dense = rng.random() < 0.55
+    dense = rng.random() < share
     where = float(rng.uniform(2.0, 8.0))
     setback = float(rng.uniform(1.0, 3.0) if dense else rng.uniform(4.0, 8.0))
     while where < s[-1] - 6.0:

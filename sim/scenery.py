@@ -76,9 +76,12 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     sign_parts, sign_boxes = signs(road_map.signals, ground)
     keep_clear = np.concatenate([graph.head_xyz_m[:, :2], np.array([b[:2] for b in sign_boxes]).reshape(-1, 2)])
     side, rng = Roadside(), generator(seed, Stream.SCENERY)
-    rural = {road.id for road in road_map.document.roads.values() if road.kind == "rural"}
-    line_streets(outer_edges([s for s in strips if s.road not in rural]), ground, keep_clear, rng, side)
-    line_country_roads(outer_edges([s for s in strips if s.road in rural]), ground, keep_clear, rng, side)
+    kinds = {road.id: road.kind for road in road_map.document.roads.values()}
+    rural, local = ([s for s in strips if kinds[s.road] == kind] for kind in ("rural", "townLocal"))
+    streets = [s for s in strips if kinds[s.road] not in ("rural", "townLocal")]
+    line_streets(outer_edges(streets), ground, keep_clear, rng, side)
+    line_streets(outer_edges(local), ground, keep_clear, rng, side, dense=0.05)
+    line_country_roads(outer_edges(rural), ground, keep_clear, rng, side)
     boxes = np.array(light_boxes + sign_boxes + side.boxes, np.float64).reshape(-1, 5)
     mesh = Mesh.join(parts + light_parts + sign_parts + side.parts)
     wear = float(generator(seed, Stream.SCENERY, actor=3).uniform(0.1, 0.6))

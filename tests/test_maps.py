@@ -19,6 +19,7 @@ from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
 from sim.maps.generate import NAMED, TOWNS, random_map
+from stack.labels import Sign
 from stack.lanegraph import YELLOW_S, LaneGraph
 from stack.opendrive import MAPS, RoadMap, build_graph, find_map, load_map
 from stack.opendrive.geometry import reference
@@ -173,6 +174,18 @@ def test_the_country_road_winds_over_hills_between_shoulders() -> None:
     assert {strip.kind for strip in road_map.strips()} == {"driving", "shoulder", "restricted"}
     assert graph.signals == 0 and len(graph.crosswalk_xyz_m) == 0 and (graph.lane_sign > 0).any()
     assert set(np.round(graph.lane_limit_mps * 3.6).astype(int).tolist()) <= {60, 70, 80}
+
+
+def test_the_suburb_is_of_t_junctions_with_stop_signs() -> None:
+    graph, root = graph_of("suburb"), etree.fromstring(text_of("suburb").encode())
+    arms = [len({c.get("incomingRoad") for c in j.iter("connection")}) for j in root.iter("junction")]
+    assert len(arms) >= 10 and arms.count(3) >= 0.75 * len(arms)
+    assert {signal.get("type") for signal in root.iter("signal")} == {"206", "274"} and graph.signals == 0
+    for junction in range(len(arms)):
+        inside = np.flatnonzero(graph.lane_junction == junction)
+        stop = graph.lane_sign[inside] == Sign.STOP
+        assert stop.any() and (arms[junction] == 3 or stop.all())
+    assert (graph.lane_limit_mps * 3.6).max() < 31.0 and len(graph.walk_start) > 0
 
 
 @pytest.mark.parametrize("name", STREETS)

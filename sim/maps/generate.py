@@ -40,7 +40,12 @@ TOWNS: dict[str, tuple[int, Style]] = {
     ),
 }  # fmt: skip
 
-COUNTRY: dict[str, tuple[int, Style]] = {
+OTHERS: dict[str, tuple[int, Style]] = {
+    "suburb": (
+        10,
+        Style(6, 5, (60.0, 100.0), missing=0.26, bent=0.95, lane_width_m=(3.0, 3.3), kind="townLocal", limits_kmh=(30,),
+              hills_m=4.0, lights=0.0, stops=True, crosswalks=0.3, centre="white", edge_lines=False),
+    ),
     "rural": (
         9,
         Style(4, 3, (260.0, 400.0), jitter_m=35.0, missing=0.12, winding_m=85.0, lane_width_m=(3.2, 3.5), kind="rural",
@@ -48,7 +53,7 @@ COUNTRY: dict[str, tuple[int, Style]] = {
               lights=0.0, crosswalks=0.0),
     ),
 }  # fmt: skip
-NAMED = TOWNS | COUNTRY
+NAMED = TOWNS | OTHERS
 
 
 def random_style(seed: int) -> Style:

@@ -230,12 +230,13 @@ def _signs(writer: Writer, junction: Junction, lines_m: list[float]) -> None:
     slow = all(arm.street.limit_kmh <= 30 for arm in junction.arms)
     major = _major(junction)
     priority: list[tuple[int, int]] = []
-    if slow and draw < 0.6:
+    crossroads = len(junction.arms) > 3 if writer.style.stops else draw > 0.8
+    if slow and draw < 0.6 and not writer.style.stops:
         signed = {}
-    elif draw > 0.8 and all(arm.street.lanes == 1 for arm in junction.arms):
+    elif crossroads and all(arm.street.lanes == 1 for arm in junction.arms):
         signed = dict.fromkeys(range(len(junction.arms)), STOP)
     else:
-        kind = STOP if writer.rng.random() < 0.5 else YIELD
+        kind = STOP if writer.rng.random() < 0.5 or writer.style.stops else YIELD
         signed = {k: kind for k, arm in enumerate(junction.arms) if arm not in major}
         high = [m.road for m in junction.movements if m.source in major]
         low = [m.road for m in junction.movements if m.source not in major]

@@ -38,7 +38,7 @@ class Style:
     through_columns: tuple[int, ...] = ()  # grid lines that are 2+2 lane roads
     through_rows: tuple[int, ...] = ()
     lane_width_m: tuple[float, float] = (3.1, 3.7)
-    kind: str = "town"  # OpenDRIVE road type; "rural" roads have woods and fields beside them
+    kind: str = "town"  # OpenDRIVE road type; "townLocal" has houses in gardens beside it, "rural" woods and fields
     verge: str = "sidewalk"  # or "shoulder", which has no kerb
     verge_m: tuple[float, float] = (1.6, 2.6)
     corner_m: tuple[float, float] = (4.5, 7.5)  # least radius of the kerb round a junction's corners
@@ -49,6 +49,7 @@ class Style:
     lights: float = 0.6  # share of junctions with lights
     heads: tuple[str, ...] = ("near", "far", "both")  # drawn per junction
     mast: float = 0.3  # share of far heads that hang over the lanes
+    stops: bool = False  # stop signs at all junctions without lights, for all where four streets meet
     one_by_one: float = 0.25  # share of lights that serve one approach at a time
     crosswalks: float = 0.85
     centre: str = "yellow"
@@ -175,6 +176,8 @@ def _is_sound(graph: nx.Graph, style: Style, removed: Edge) -> bool:
         around = list(graph.edges(node))
         if len(around) < 2 or (len(around) == 2 and len({is_through(style, edge) for edge in around}) == 2):
             return False
+    if any(chain[0] == chain[-1] for chain in _chains(graph)):  # libcarla cannot follow a road back to its own junction
+        return False
     turns = nx.DiGraph()
     for a, b in graph.edges:
         for start, end in ((a, b), (b, a)):
