@@ -34,7 +34,7 @@ check: $(READY) ## format, lint, types, fast tests (under 2 minutes)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not soak"
 
-seeds: $(READY) ## the table of docs/seeds.md: many seeds, many stacks
+seeds: $(READY) ## the table of docs/seeds_town.md: many seeds, many stacks
 	$(BIN)/python -m scripts.seeds --name town
 
 weights: $(READY) ## remake data, network and policy from fixed seeds (at most 150 minutes on 2 cores)
