@@ -131,7 +131,9 @@ def main() -> None:
     shown = ["FOLDER/" + Path(word).name if word == given.map else word for word in extra]
     most = max(len(drives) for drives in results.values())  # a row may have fewer
     command = " ".join(["python -m scripts.seeds --name", given.name, "--seeds", str(most), *shown])
-    head = f"# Seeds 0..{most - 1}: {given.name}\n\n`{command} --rows {' '.join(json.dumps(row) for row in results)}`\n\n"
+    head = (
+        f"# Seeds 0..{most - 1}: {given.name}\n\n`{command} --rows {' '.join(json.dumps(row) for row in results)}`\n\n"
+    )
     (given.out / f"seeds_{given.name}.md").write_text(head + table(results), encoding="utf-8")
     page.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))
