@@ -26,7 +26,7 @@ class Ground:
 
     def __init__(self, strips: list[Strip]) -> None:
         self.points = np.concatenate([np.concatenate([s.left_m, s.right_m]) for s in strips])
-        self.tree = cKDTree(self.points[:, :2])
+        self._tree = cKDTree(self.points[:, :2])
         shapes = [shapely.Polygon(np.concatenate([s.left_m[:, :2], s.right_m[::-1, :2]])) for s in strips]
         valid = [p if p.is_valid else p.buffer(0.0) for p in shapes]
         self.area = shapely.unary_union(valid).buffer(0.05)
@@ -37,7 +37,7 @@ class Ground:
 
     def heights(self, xy_m: F64) -> F64:
         """(N,) ground height: the lowest road near by, blended from the nearest points."""
-        distance, index = self.tree.query(xy_m, k=min(12, len(self.points)))
+        distance, index = self._tree.query(xy_m, k=min(12, len(self.points)))
         z = self.points[index, 2]
         low = z.min(axis=1, keepdims=True)
         weight = (1.0 / (distance + 0.3) ** 3) * (z < low + 2.5)  # what passes overhead does not count
@@ -58,7 +58,7 @@ class Ground:
         xy = low + np.stack([ix, iy], axis=-1) * FINE_M
         flat = xy.reshape(-1, 2)
         z = self.heights(flat) - 0.06
-        far = self.tree.query(flat)[0]
+        far = self._tree.query(flat)[0]
         z[shapely.contains_xy(self.area, flat[:, 0], flat[:, 1])] -= 0.35
         z -= np.clip(far - 8.0, 0.0, 40.0) * 0.004
         far_grid, vertices = far.reshape(ix.shape), np.concatenate([flat, z[:, None]], axis=1)
