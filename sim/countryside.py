@@ -16,7 +16,7 @@ from stack.labels import Semantic
 STRETCH_M = (50.0, 190.0)  # of one kind of land
 POSTS_M = 50.0
 WOOD_PER_M, WOOD_DEEP_M = 0.3, 32.0
-SIGHT_M = 22.0  # nothing high so near to a sign or the end of a road
+SIGHT_M = 22.0  # nothing high so near to the end of a road
 
 
 def line_country_roads(edges: list[F64], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside) -> None:
@@ -45,15 +45,20 @@ def line_country_roads(edges: list[F64], ground: Ground, keep_clear: F64, rng: R
 def _wood(line: F64, s: F64, start: float, end: float, ground: Ground, side: Roadside, rng: Rng) -> None:
     """Trees, denser towards the road, where the eye is."""
     for _ in range(int((end - start) * WOOD_PER_M)):
-        x, y, yaw = place_at(line, s, float(rng.uniform(start, end)))
-        out, draws = 3.5 + WOOD_DEEP_M * float(rng.random()) ** 2, rng.random(6)
+        where, out = float(rng.uniform(start, end)), 3.5 + WOOD_DEEP_M * float(rng.random()) ** 2
+        draws = rng.random(6)
         draws[3] *= 0.4 if draws[0] < 0.5 else 1.0  # every other one may be a conifer
-        px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
-        if is_free(shapely.Point(px, py).buffer(1.0), ground, side, 1.5):
-            side.parts.append(
-                moved(tree(draws), px, py, ground.height(px, py) - 0.1, yaw=6.28 * float(draws[5]), scale=1.3)
-            )
-            side.boxes.append((px, py, 0.0, 0.5, 0.5))
+        _put_tree(line, s, where, out, draws, ground, side)
+
+
+def _put_tree(line: F64, s: F64, where: float, out: float, draws: F64, ground: Ground, side: Roadside) -> None:
+    """A tree `out` metres from the road, if there is room."""
+    x, y, yaw = place_at(line, s, where)
+    px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
+    if is_free(shapely.Point(px, py).buffer(1.0), ground, side, 1.5):
+        place = px, py, ground.height(px, py) - 0.1
+        side.parts.append(moved(tree(draws), *place, yaw=6.28 * float(draws[5]), scale=1.3))
+        side.boxes.append((px, py, 0.0, 0.5, 0.5))
 
 
 def _field(line: F64, s: F64, start: float, end: float, ground: Ground, side: Roadside, rng: Rng) -> None:
@@ -64,12 +69,8 @@ def _field(line: F64, s: F64, start: float, end: float, ground: Ground, side: Ro
         part_s, part = walk(line[rows])
         put_front(part, part_s, ground, side, hedge=draw < 0.25, height=1.0 + 0.5 * draw, setback=3.0 + 4.0 * draw)
     if rng.random() < 0.5:
-        x, y, yaw = place_at(line, s, float(rng.uniform(start, end)))
-        out = float(rng.uniform(6.0, 40.0))
-        px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
-        if is_free(shapely.Point(px, py).buffer(1.5), ground, side, 1.5):
-            side.parts.append(moved(tree(rng.random(6)), px, py, ground.height(px, py) - 0.1, scale=1.4))
-            side.boxes.append((px, py, 0.0, 0.5, 0.5))
+        where, out = float(rng.uniform(start, end)), float(rng.uniform(6.0, 40.0))
+        _put_tree(line, s, where, out, rng.random(6), ground, side)
 
 
 def _farm(line: F64, s: F64, where: float, ground: Ground, side: Roadside, rng: Rng) -> None:

@@ -88,11 +88,13 @@ def test_libcarla_loads_every_map() -> None:
     assert len(found) == len(NAMED)
     for name, town in zip(NAMED, found, strict=True):
         root = etree.fromstring(text_of(name).encode())
-        assert town["edges"] > 50 and town["places"] > 1000 and town["finite"], name
+        assert town["edges"] > (100 if name in TOWNS else 50) and town["places"] > 1000 and town["finite"], name
         assert town["dead_ends"] == 0, name
-        assert town["crosswalk_points"] == 5 * len(root.findall(".//object[@type='crosswalk']")), name
+        crosswalks = len(root.findall(".//object[@type='crosswalk']"))
+        assert town["crosswalk_points"] == 5 * crosswalks and (crosswalks > 0 or name == "rural"), name
         posts = len(root.findall(".//signal")) + len(root.findall(".//signalReference"))
-        assert len(town["landmarks"]) == posts and "274" in town["landmarks"], name
+        expected = {"1000001", "274"} if name in TOWNS else {"206", "274"}
+        assert len(town["landmarks"]) == posts and expected <= set(town["landmarks"]), name
 
 
 @pytest.mark.parametrize("name", ALL)
