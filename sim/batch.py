@@ -26,8 +26,9 @@ wp.set_module_options({"enable_backward": False})
 
 VEHICLE_KINDS = (Kind.CAR, Kind.TRUCK, Kind.CYCLIST)
 NONE_IS_MINUS_ONE = frozenset(
-    ("lane", "next_lane", "after_lane", "target_lane", "granted", "entry_lane", "walk", "hit_other")
+    ("lane", "next_lane", "after_lane", "target_lane", "way", "passing", "granted", "entry_lane", "walk", "hit_other")
 )  # columns that hold an index or -1
+ANY_MPS = 100.0  # wished speed of drivers that keep to the limit alone
 FROM_MODEL = ("length_m", "width_m", "height_m", "centre_m")  # the first four columns of the parameter table
 
 
@@ -128,6 +129,8 @@ class Batch:
         for column, name in enumerate(FROM_MODEL):
             if name not in given:
                 values[name][moving] = self.table[model[moving], column]
+        if "wish_max_mps" not in given:
+            values["wish_max_mps"][moving] = ANY_MPS
         outside = np.isin(values["driver"], (Driver.EXTERNAL, Driver.POLICY))
         graph = self.maps[map_index]
         if graph.lanes:

@@ -21,7 +21,7 @@ from sim.spawn import lanes_near, spawn
 from sim.state import StateArrays
 from stack.lanegraph import LaneArrays, LaneGraph, Route
 from stack.loop import TICK_S
-from stack.scenearrays import TRACKS, RouteArrays, SceneArrays, allocate
+from stack.scenearrays import LEVEL_M, LEVEL_SHARE, TRACKS, RouteArrays, SceneArrays, allocate
 from stack.seeds import Stream, draws, generator, normal, uniform
 from stack.vehicle import VehicleParams, load_vehicle, pedals_of
 
@@ -106,8 +106,9 @@ def look(st: StateArrays, actors: int, out: SceneArrays):
             tx = st.x_m[w, k] + c * wp.cos(st.yaw_rad[w, k])
             ty = st.y_m[w, k] + c * wp.sin(st.yaw_rad[w, k])
             d = wp.sqrt((tx - x) * (tx - x) + (ty - y) * (ty - y))
+            level = wp.abs(st.z_m[w, k] - st.z_m[w, 0]) < LEVEL_M + LEVEL_SHARE * d
             missed = uniform(seed, STREAM, tick / DROP_TICKS, k, 6) < DROP and d > 8.0
-            if d < SEE_M and not missed and not hidden(st, w, x, y, tx, ty, k, actors):
+            if d < SEE_M and level and not missed and not hidden(st, w, x, y, tx, ty, k, actors):
                 heading = st.yaw_rad[w, k]
                 vx = st.vx_mps[w, k] * wp.cos(heading) - st.vy_mps[w, k] * wp.sin(heading)
                 vy = st.vx_mps[w, k] * wp.sin(heading) + st.vy_mps[w, k] * wp.cos(heading)

@@ -24,6 +24,9 @@ ALONG_ROUTE = 0.4  # share of the vehicles placed on the route
 NEAR_ROUTE_M = 60.0  # half of the pedestrians are this close to it, and a share of the vehicles on request
 EGO_FREE_M = 12.0  # ahead of and behind the ego
 LONG_M = 6.5
+WISH_MAX_MPS = {  # whatever the limit
+    "bicycle": (4.0, 6.5), "cyclist": (20.0, 30.0), "car": (30.0, 45.0), "van": (28.0, 38.0), "truck": (22.0, 25.0)
+}  # fmt: skip
 LOOKS = 64  # mesh and colour variants
 SHARES = {"van": 0.08, "truck": 0.03, "bus": 0.02, "bicycle": 0.05, "motorcycle": 0.02}  # cars share the rest
 TRIALS = 40  # places tried for each vehicle
@@ -145,10 +148,11 @@ def _vehicle_row(
 def _driver(p: VehicleParams, rng: np.random.Generator) -> dict[str, float]:
     u = rng.uniform(size=6)
     slow = {"car": 1.0, "truck": 0.75, "cyclist": 0.7}[p.kind]
-    wish = 0.32 + 0.13 * u[0] if p.name == "bicycle" else 0.85 + 0.25 * u[0]  # of the limit
+    low, high = WISH_MAX_MPS.get(p.name, WISH_MAX_MPS[p.kind])
     return {
-        "wish_factor": wish, "headway_s": 1.0 + 0.8 * u[1], "accel_max_mps2": slow * (1.2 + u[2]),
-        "brake_comfort_mps2": 1.5 + u[3], "gap_min_m": 2.0 + u[4], "look": int(u[5] * LOOKS),
+        "wish_factor": 0.85 + 0.25 * u[0], "wish_max_mps": low + (high - low) * u[0], "headway_s": 1.0 + 0.8 * u[1],
+        "accel_max_mps2": slow * (1.2 + u[2]), "brake_comfort_mps2": 1.5 + u[3], "gap_min_m": 2.0 + u[4],
+        "look": int(u[5] * LOOKS),
     }  # fmt: skip
 
 
@@ -196,7 +200,9 @@ def _set_speeds(graph: LaneGraph, rows: list[dict[str, float]], ego: bool, rng: 
         for other in rows:
             if other["lane"] == lane and other["lane_s_m"] > s_m:
                 free = min(free, other["lane_s_m"] + other["centre_m"] - 0.5 * other["length_m"] - front)
-        wish = float(rng.uniform(0.3, 0.8)) * float(graph.lane_limit_mps[lane]) * min(row["wish_factor"], 1.0)
+        wish = float(rng.uniform(0.3, 0.8)) * min(
+            float(graph.lane_limit_mps[lane]) * min(row["wish_factor"], 1.0), row["wish_max_mps"]
+        )  # fmt: skip
         k = int(graph.lane_start[lane] + min(int(s_m / graph.lane_step_m[lane]), graph.lane_count[lane] - 1))
         bend = np.sqrt(2.0 / max(abs(float(graph.curvature_1pm[k])), 1e-3))
         row["vx_mps"] = float(min(wish, bend, np.sqrt(2.0 * max(free - 3.0, 0.0))))

@@ -69,7 +69,12 @@ class StateArrays:
     after_lane: wp.array2d(dtype=wp.int32)  # and the one after that
     target_lane: wp.array2d(dtype=wp.int32)  # of a lane change under way, else `lane`
     choices: wp.array2d(dtype=wp.int32)  # route choices made so far: counter of the draws
+    way: wp.array2d(
+        dtype=wp.int32
+    )  # where it wants to go at the end of this stretch of road (LaneGraph.succ_way), or -1
+    passing: wp.array2d(dtype=wp.int32)  # row of the cyclist that it overtakes, or -1
     wish_factor: wp.array2d(dtype=wp.float32)  # of the speed limit
+    wish_max_mps: wp.array2d(dtype=wp.float32)  # whatever the limit
     headway_s: wp.array2d(dtype=wp.float32)
     accel_max_mps2: wp.array2d(dtype=wp.float32)
     brake_comfort_mps2: wp.array2d(dtype=wp.float32)

@@ -136,6 +136,7 @@ class EmbeddedWorld:
         if driver == Driver.IDM:
             typical = {
                 "wish_factor": 1.0,
+                "wish_max_mps": 100.0,
                 "headway_s": 1.4,
                 "accel_max_mps2": 1.6,
                 "brake_comfort_mps2": 2.0,

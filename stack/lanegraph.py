@@ -43,7 +43,9 @@ class LaneGraph:
     lane_turn: I32  # 1 left, 0 straight on, -1 right; lanes outside junctions: 0
     lane_signal: I32  # signal that controls the ENTRY to this lane
     lane_sign: U8  # labels.Sign that controls the ENTRY to this lane
-    lane_stop_s_m: F32  # where a front bumper stops on this lane before a controlled entry or crosswalk at its end
+    lane_stop_s_m: (
+        F32  # where a front bumper stops before a controlled entry or crosswalk at the end, or where a lane runs out
+    )
     # links, CSR per lane
     succ_start: I32
     succ_count: I32
@@ -106,6 +108,22 @@ class LaneGraph:
     @property
     def junctions(self) -> int:
         return int(self.lane_junction.max(initial=-1)) + 1
+
+    @cached_property
+    def succ_way(self) -> I32:
+        """For each entry of `succ` the way that it leads: a number for the road and direction behind the next junction."""
+        number: dict[tuple[str, bool], int] = {}
+        ways = np.empty(len(self.succ), np.int32)
+        for k, lane in enumerate(self.succ):
+            seen = {int(lane)}
+            while self.lane_junction[lane] >= 0 and self.succ_count[lane]:
+                lane = self.succ[self.succ_start[lane]]
+                if int(lane) in seen:
+                    break
+                seen.add(int(lane))
+            road, _, side = self.lane_key[lane]
+            ways[k] = number.setdefault((road, side > 0), len(number))
+        return ways
 
     def points(self, lane: int) -> NDArray[np.float32]:
         """(n, 3) centre line of a lane."""
@@ -201,6 +219,7 @@ class LaneArrays:
     succ_start: wp.array(dtype=wp.int32)
     succ_count: wp.array(dtype=wp.int32)
     succ: wp.array(dtype=wp.int32)
+    succ_way: wp.array(dtype=wp.int32)
     pred_start: wp.array(dtype=wp.int32)
     pred_count: wp.array(dtype=wp.int32)
     pred: wp.array(dtype=wp.int32)

@@ -17,6 +17,7 @@ from stack.frames import wrap
 from stack.messages import Ego, Maneuver, Reference, Scene
 
 TRACKS = 24  # nearest road users that planner and policy see
+LEVEL_M, LEVEL_SHARE = 3.5, 0.08  # who is higher or lower than this, and this share of the distance, is on another road
 ROUTE_LANES = 64  # longest route, in lanes
 REFERENCE_POINTS = 64
 REFERENCE_STEP_M = 1.0
@@ -127,7 +128,8 @@ def fill_from_scene(arrays: Any, scene: Scene, with_signals: bool = True) -> Non
     ego = scene.ego
     tracks = scene.tracks
     distance = np.hypot(tracks.xyz_m[:, 0] - ego.pose.x_m, tracks.xyz_m[:, 1] - ego.pose.y_m)
-    rows = np.argsort(distance, kind="stable")[:TRACKS]
+    level = np.abs(tracks.xyz_m[:, 2] - ego.pose.z_m) < LEVEL_M + LEVEL_SHARE * distance
+    rows = np.argsort(np.where(level, distance, np.inf), kind="stable")[: min(TRACKS, int(level.sum()))]
     x, y = tracks.xyz_m[rows, :2].T
     vx, vy = tracks.velocity_mps[rows].T
     length, width = tracks.size_m[rows, :2].T

@@ -24,6 +24,7 @@ SCENERY = -2  # hit_other of something that is no actor
 SLOP_M = 0.01  # overlap that is left, so that bodies at rest stay in touch
 PUSH_SHARE = 0.8  # of the rest of the overlap, undone in one tick
 PEDESTRIAN_KG = 75.0
+LEVEL_M = 3.0
 
 
 @wp.struct
@@ -32,6 +33,7 @@ class Scratch:
 
     x: wp.array2d(dtype=wp.float32)  # box centre
     y: wp.array2d(dtype=wp.float32)
+    z: wp.array2d(dtype=wp.float32)  # of the ground
     radius: wp.array2d(dtype=wp.float32)  # negative: no body
     contacts: wp.array2d(dtype=wp.int32)
     push_x: wp.array2d(dtype=wp.float32)  # world frame, m
@@ -109,6 +111,7 @@ def enclose(state: StateArrays, scratch: Scratch):
     ahead = state.centre_m[w, i]
     scratch.x[w, i] = state.x_m[w, i] + ahead * wp.cos(state.yaw_rad[w, i])
     scratch.y[w, i] = state.y_m[w, i] + ahead * wp.sin(state.yaw_rad[w, i])
+    scratch.z[w, i] = state.z_m[w, i]
     scratch.radius[w, i] = 0.5 * wp.sqrt(length * length + width * width)
     if state.kind[w, i] == int(Kind.NONE):
         scratch.radius[w, i] = -1.0e9
@@ -116,6 +119,8 @@ def enclose(state: StateArrays, scratch: Scratch):
 
 @wp.func
 def near(scratch: Scratch, w: int, i: int, j: int) -> bool:
+    if wp.abs(scratch.z[w, i] - scratch.z[w, j]) > LEVEL_M:  # one drives over a bridge
+        return False
     dx = scratch.x[w, i] - scratch.x[w, j]
     dy = scratch.y[w, i] - scratch.y[w, j]
     r = scratch.radius[w, i] + scratch.radius[w, j]

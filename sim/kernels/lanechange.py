@@ -1,12 +1,14 @@
-"""Where to go next: random turns, and lane changes by MOBIL.
+"""Lane changes by MOBIL: for speed, for the way that the driver wants to go, and out of lanes that end.
 
 Kesting, Treiber, Helbing 2007, Transportation Research Record 1999, eqs. 2-3.
 
 A car changes where the new follower need not brake harder than SAFE and
 
-    a_new - a_old + politeness (a_follower_after - a_follower_before) > threshold.
+    a_new - a_old + politeness (a_follower_after - a_follower_before) + pull > threshold.
 
-One actor of a world is asked in a tick, in turn, so that two never aim for the same gap at once.
+The pull is toward lanes that lead where the driver wants to go, the stronger the less road is left; then the follower
+may have to brake harder too. A few actors of a world are asked in a tick, one after another, so that two never aim for
+the same gap at once.
 """
 
 from __future__ import annotations
@@ -14,58 +16,39 @@ from __future__ import annotations
 import warp as wp
 
 from sim.kernels.idm import free_accel, gap_term
-from sim.kernels.rightofway import CAR, CYCLIST, IDM, NONE, nose, rear
+from sim.kernels.rightofway import CAR, CYCLIST, IDM, nose, rear
+from sim.kernels.wayfinding import choose, draw_way, lanes_off, leads_to
 from sim.state import StateArrays
 from stack.lanegraph import LaneArrays
-from stack.seeds import Stream, uniform
 
 wp.set_module_options({"enable_backward": False})
 
-ROUTE = wp.constant(int(Stream.ROUTE))
 SAFE_MPS2 = wp.constant(2.0)  # the new follower may brake this hard
+URGENT_MPS2 = wp.constant(2.0)  # and so much harder where there is no time left
 POLITENESS = wp.constant(0.3)
 THRESHOLD_MPS2 = wp.constant(0.2)
-DEAD_END_BONUS_MPS2 = wp.constant(3.0)  # for leaving a lane that ends, against one that goes on
-BEND_PER_LENGTH = wp.constant(0.9)  # tightest radius that a driver takes, over the vehicle's length
+PULL_MPS2 = wp.constant(0.4)  # toward each lane nearer to the wanted way,
+URGENT_PULL_MPS2 = wp.constant(4.0)  # and so much more at the end
+LANE_ROOM_M = wp.constant(60.0)  # of road that one change takes,
+URGENT_FROM_M = wp.constant(150.0)  # and this long before it grows urgent
 ROOM_M = wp.constant(35.0)  # of lane left, to finish the change in
+END_ROOM_M = wp.constant(10.0)  # the same where a lane ends: from a stand
 SPEED_MIN_MPS = wp.constant(2.0)
+SLOW_USER_MPS = wp.constant(8.0)  # who wishes no more keeps to the edge of the road: bicycles
+SETTLED_M = wp.constant(25.0)  # this near to the end of a lane its successor stays as it is
 
 
 @wp.func
-def sharpest_bend(lanes: LaneArrays, lane: int) -> float:
-    """Largest curvature of a lane, 1/m."""
-    most = float(0.0)
-    for n in range(lanes.lane_count[lane]):
-        most = wp.max(most, wp.abs(lanes.curvature_1pm[lanes.lane_start[lane] + n]))
-    return most
-
-
-@wp.func
-def choose(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int) -> int:
-    """Draw one of the lanes after `lane`, passing over dead ends and bends too tight for it; -1 where it ends."""
-    if lane < 0 or lanes.succ_count[lane] == 0:
-        return NONE
-    n = lanes.succ_count[lane]
-    start = int(uniform(st.seed[w], ROUTE, st.choices[w, i], i, 0) * float(n))
-    st.choices[w, i] = st.choices[w, i] + 1
-    best = int(NONE)
-    best_cost = float(1.0e6)
-    for m in range(n):
-        pick = lanes.succ[lanes.succ_start[lane] + (start + m) % n]
-        cost = wp.max(sharpest_bend(lanes, pick) * BEND_PER_LENGTH * st.length_m[w, i], 1.0)
-        if lanes.succ_count[pick] == 0:
-            cost = cost + 10.0
-        if cost < best_cost - 0.01:
-            best = pick
-            best_cost = cost
-    return best
+def wish_on(st: StateArrays, lanes: LaneArrays, w: int, k: int, lane: int) -> float:
+    """Speed that k would like to drive on a lane that is straight and empty."""
+    return wp.min(lanes.lane_limit_mps[lane] * st.wish_factor[w, k], st.wish_max_mps[w, k])
 
 
 @wp.func
 def accel_behind(st: StateArrays, lanes: LaneArrays, w: int, k: int, gap_m: float, lead_mps: float) -> float:
     """Acceleration of k by the driver model behind a leader."""
     v = wp.max(st.vx_mps[w, k], 0.0)
-    wish = lanes.lane_limit_mps[st.lane[w, k]] * st.wish_factor[w, k]
+    wish = wish_on(st, lanes, w, k, st.lane[w, k])
     a = wp.max(st.accel_max_mps2[w, k], 0.5)
     take = gap_term(
         v, gap_m, lead_mps, st.headway_s[w, k], a, wp.max(st.brake_comfort_mps2[w, k], 0.5), st.gap_min_m[w, k]
@@ -97,7 +80,9 @@ def neighbours(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, 
 
 
 @wp.func
-def gain(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, lane: int) -> float:
+def gain(
+    st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, lane: int, pull: float, safe: float
+) -> float:  # fmt: skip
     """MOBIL's incentive to move to a neighbouring lane, less the threshold; -100 where that is unsafe."""
     own = st.lane[w, i]
     s = st.lane_s_m[w, i]
@@ -116,6 +101,8 @@ def gain(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, lane: 
         if gap < st.gap_min_m[w, i]:
             return -100.0
         a_new = accel_behind(st, lanes, w, i, gap, st.vx_mps[w, new[0]])
+        if a_new < -safe - 1.0:
+            return -100.0
     follower = float(0.0)
     if new[1] >= 0:
         f = new[1]
@@ -126,39 +113,65 @@ def gain(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, lane: 
         if gap < 2.0:
             return -100.0
         after = accel_behind(st, lanes, w, f, gap, v)
-        if after < -SAFE_MPS2:
+        if after < -safe:
             return -100.0
         follower = wp.min(after - accel_behind(st, lanes, w, f, gap + 30.0, v), 0.0)
-    bonus = float(0.0)
-    if lanes.succ_count[own] == 0 and lanes.succ_count[lane] > 0:
-        bonus = DEAD_END_BONUS_MPS2
-    if lanes.succ_count[own] > 0 and lanes.succ_count[lane] == 0:
-        bonus = -DEAD_END_BONUS_MPS2
-    return a_new - a_old + POLITENESS * follower + bonus - THRESHOLD_MPS2
+    # what the car gains at once weighs no more than a comfortable brake: a wall of a leader must not hide the way
+    return wp.clamp(a_new - a_old, -safe, safe) + POLITENESS * follower + pull - THRESHOLD_MPS2
+
+
+@wp.func
+def find_way(st: StateArrays, lanes: LaneArrays, w: int, i: int, left_m: float) -> None:
+    """Draw where to go at the end of this stretch, and take the successor that leads there once the lane has it."""
+    own = st.lane[w, i]
+    if st.way[w, i] < 0:
+        st.way[w, i] = draw_way(st, lanes, w, i, own, left_m)
+    to = leads_to(lanes, own, st.way[w, i])
+    if to >= 0 and st.next_lane[w, i] != to and left_m > SETTLED_M:
+        st.next_lane[w, i] = to
+        st.after_lane[w, i] = choose(st, lanes, w, i, to)
 
 
 @wp.func
 def consider_change(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> None:
     """Start a lane change of i where it pays: `target_lane` is then the neighbour, the lanes after it are new."""
     kind = st.kind[w, i]
-    if kind < CAR or kind >= CYCLIST or st.driver[w, i] != IDM:
+    if kind < CAR or kind > CYCLIST or st.driver[w, i] != IDM:
         return
     own = st.lane[w, i]
     if own < 0 or st.target_lane[w, i] != own or lanes.lane_junction[own] >= 0 or st.granted[w, i] >= 0:
         return
-    if st.vx_mps[w, i] < SPEED_MIN_MPS or lanes.lane_length_m[own] - st.lane_s_m[w, i] < ROOM_M:
+    left = lanes.lane_left[own]
+    right = lanes.lane_right[own]
+    if (left < 0 and right < 0) or st.wish_max_mps[w, i] < SLOW_USER_MPS:
         return
+    left_m = lanes.lane_stop_s_m[own] - st.lane_s_m[w, i] - nose(st, w, i)
+    ends = lanes.succ_count[own] == 0
+    find_way(st, lanes, w, i, left_m)
+    if ends:
+        if left_m < END_ROOM_M:
+            return
+    elif left_m < ROOM_M or st.vx_mps[w, i] < SPEED_MIN_MPS:
+        return
+    off = lanes_off(lanes, own, st.way[w, i])
+    urgent = wp.clamp(1.0 - (left_m - LANE_ROOM_M * float(off)) / URGENT_FROM_M, 0.0, 1.0)
+    weight = PULL_MPS2 + URGENT_PULL_MPS2 * urgent
+    safe = SAFE_MPS2 + wp.where(off > 0, URGENT_MPS2 * urgent, 0.0)
     best = int(-1)
     best_gain = float(0.0)
-    if lanes.lane_left[own] >= 0 and lanes.lane_change_left[own] != 0:
-        best_gain = gain(st, lanes, w, actors, i, lanes.lane_left[own])
-        best = lanes.lane_left[own]
-    if lanes.lane_right[own] >= 0 and lanes.lane_change_right[own] != 0:
-        right = gain(st, lanes, w, actors, i, lanes.lane_right[own])
-        if best < 0 or right > best_gain:
-            best_gain = right
-            best = lanes.lane_right[own]
-    if best >= 0 and best_gain > 0.0:
+    for side in range(2):
+        lane = wp.where(side == 0, left, right)
+        allowed = wp.where(side == 0, lanes.lane_change_left[own], lanes.lane_change_right[own])
+        if lane >= 0 and allowed != 0:
+            pull = weight * float(off - lanes_off(lanes, lane, st.way[w, i]))
+            pays = gain(st, lanes, w, actors, i, lane, pull, safe)
+            if pays > best_gain:
+                best_gain = pays
+                best = lane
+    if best >= 0:
         st.target_lane[w, i] = best
-        st.next_lane[w, i] = choose(st, lanes, w, i, best)
+        to = leads_to(lanes, best, st.way[w, i])
+        if to < 0:
+            to = choose(st, lanes, w, i, best)
+        st.next_lane[w, i] = to
         st.after_lane[w, i] = choose(st, lanes, w, i, st.next_lane[w, i])

@@ -26,10 +26,13 @@ NONE = wp.constant(-1)
 WAITING = wp.constant(-2)  # refused for a conflict, not for want of room
 STOP_WAIT_S = wp.constant(1.0)
 PATIENCE_S = wp.constant(8.0)  # after this, others of equal rank may not cut in
-COURTESY_S = wp.constant(25.0)  # after this, precedence is forgone in its favour
+COURTESY_S = wp.constant(12.0)  # after this, precedence is forgone in its favour
 MARGIN_S = wp.constant(1.5)  # between one car's leaving a conflict stretch and another's arrival
 BRAKE_MPS2 = wp.constant(3.0)  # what a driver brakes at for a light that turns yellow
 START_MPS2 = wp.constant(1.2)  # pulling away
+SWINGS_M = wp.constant(6.5)  # a vehicle as long as this needs the other side of the road it turns into
+SWING_REACH_M = wp.constant(7.0)
+STALE_S = wp.constant(2.0)
 SLOW_MPS = wp.constant(3.0)
 
 
@@ -120,6 +123,20 @@ def crosses(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: in
 
 
 @wp.func
+def swings_across(st: StateArrays, lanes: LaneArrays, w: int, k: int, turning: int, other: int) -> bool:
+    """Does k, a long vehicle that turns right on the lane `turning`, swing out over the start of `other` where it leaves?"""
+    if lanes.lane_turn[turning] >= 0 or st.length_m[w, k] < SWINGS_M:
+        return False
+    if along(st, lanes, w, k, turning) > lanes.lane_length_m[turning] + rear(st, w, k):
+        return False
+    end = lanes.lane_start[turning] + lanes.lane_count[turning] - 1
+    start = lanes.lane_start[other]
+    dx = lanes.x_m[end] - lanes.x_m[start]
+    dy = lanes.y_m[end] - lanes.y_m[start]
+    return dx * dx + dy * dy < SWING_REACH_M * SWING_REACH_M
+
+
+@wp.func
 def goes_first(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: int, lane: int, c: int) -> bool:
     """Must i wait for k, which has not been granted `lane` yet?"""
     first = -lanes.conflict_rank[c]  # 1: k has precedence
@@ -160,7 +177,8 @@ def exit_lane(st: StateArrays, w: int, k: int, lane: int) -> int:
 
 @wp.func
 def room_after(st: StateArrays, w: int, actors: int, i: int, leave: int) -> float:
-    """Metres on the exit lane before the first slow car there, less what others on their way will take up."""
+    """Metres on the exit lane before the first slow car there, less what others on their way will take up, and those who
+    have waited for it too long already."""
     room = float(1.0e6)
     taken = float(0.0)
     for k in range(actors):
@@ -171,6 +189,8 @@ def room_after(st: StateArrays, w: int, actors: int, i: int, leave: int) -> floa
                     room = wp.min(room, st.lane_s_m[w, k] - rear(st, w, k))
             else:
                 g = st.granted[w, k]
+                if g < 0 and st.waited_s[w, k] > COURTESY_S and st.waited_s[w, k] > st.waited_s[w, i]:
+                    g = st.entry_lane[w, k]
                 if g >= 0 and exit_lane(st, w, k, g) == leave:
                     taken += st.length_m[w, k] + 3.0
     return room - taken
@@ -203,10 +223,22 @@ def wants_in(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> bool:
 
 
 @wp.func
+def queues(st: StateArrays, w: int, actors: int, i: int) -> bool:
+    """Is somebody ahead of i on its lane who has not been let in? Then a grant would only keep others out."""
+    for k in range(actors):
+        if st.lane[w, k] == st.lane[w, i] and st.lane_s_m[w, k] > st.lane_s_m[w, i] and st.granted[w, k] < 0:
+            if st.kind[w, k] >= CAR and st.kind[w, k] <= CYCLIST:
+                return True
+    return False
+
+
+@wp.func
 def answer(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> int:
-    """The lane granted to i, or NONE (no room behind the junction), or WAITING."""
+    """The lane granted to i, or NONE (no room behind the junction, or not the first at the line), or WAITING."""
     mine = st.entry_lane[w, i]
     junction = lanes.lane_junction[mine]
+    if queues(st, w, actors, i):
+        return NONE
     leave = exit_lane(st, w, i, mine)
     if leave >= 0 and room_after(st, w, actors, i, leave) < st.length_m[w, i] + 3.0:
         return NONE
@@ -217,6 +249,8 @@ def answer(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> i
             if g >= 0 and g != mine and lanes.lane_junction[g] == junction:
                 c = conflict_of(lanes, mine, g)
                 if c >= 0 and crosses(st, lanes, w, i, k, mine, g, c):
+                    return WAITING
+                if swings_across(st, lanes, w, k, g, mine) or swings_across(st, lanes, w, i, mine, g):
                     return WAITING
             e = st.entry_lane[w, k]
             if g < 0 and e >= 0 and e != mine and st.entry_in_m[w, k] > 0.0 and lanes.lane_junction[e] == junction:
@@ -240,6 +274,8 @@ def withdraw(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) ->
             late = gap > 0.6 * v * left and v * v < 10.0 * gap  # it would reach the line on red
             if not turning and (late or v * v < 2.0 * BRAKE_MPS2 * gap):
                 st.granted[w, i] = NONE
+        if st.stuck_s[w, i] > STALE_S and queues(st, w, actors, i):
+            st.granted[w, i] = NONE
         if light == RED and gap > 0.2 and v * v < 4.0 * BRAKE_MPS2 * gap:
             st.granted[w, i] = NONE
         if v * v < BRAKE_MPS2 * gap and gap < 15.0 and st.next_lane[w, i] == g and st.after_lane[w, i] >= 0:

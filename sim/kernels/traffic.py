@@ -12,13 +12,14 @@ from typing import Any
 
 import warp as wp
 
-from sim.kernels.idm import BRAKE_LIMIT_MPS2, free_accel, gap_term
-from sim.kernels.lanechange import choose, consider_change
-from sim.kernels.paths import Path, make_path, path_point, path_project, point_index, project
+from sim.kernels.following import interaction, look_ahead
+from sim.kernels.idm import BRAKE_LIMIT_MPS2, free_accel
+from sim.kernels.lanechange import SLOW_USER_MPS, consider_change, wish_on
+from sim.kernels.overtake import consider_overtaking, pulled_out
+from sim.kernels.paths import Path, make_path, path_point, point_index, project
 from sim.kernels.rightofway import CAR, CYCLIST, IDM, NONE, grant_all, line_gap, nose, rear
-from sim.kernels.walkers import CROSS, WAIT_GAP
+from sim.kernels.wayfinding import choose
 from sim.state import StateArrays
-from stack.labels import Kind
 from stack.lanegraph import LaneArrays
 from stack.loop import TICK_S
 from stack.vehicle import Column, pedals_of
@@ -26,18 +27,16 @@ from stack.vehicle import Column, pedals_of
 wp.set_module_options({"enable_backward": False})
 
 TICK = wp.constant(TICK_S)
-PEDESTRIAN = wp.constant(int(Kind.PEDESTRIAN))
 WHEEL_MAX = wp.constant(int(Column.WHEEL_ANGLE_MAX))
 FRONT_AXLE = wp.constant(int(Column.FRONT_AXLE))
 REAR_AXLE = wp.constant(int(Column.REAR_AXLE))
 
+ASK_EVERY = wp.constant(24)  # ticks after which everybody has been asked about changing lanes
 LATERAL_MPS2 = wp.constant(2.0)  # comfortable in bends
 SLOW_DOWN_MPS2 = wp.constant(1.5)  # for bends and limits ahead
 BEND_STEP_M = wp.constant(4.0)
-SIDE_GAP_M = wp.constant(0.2)  # least free width between a passing car and an obstacle
-CYCLIST_D_M = wp.constant(-1.0)  # cyclists keep to the right
-CYCLIST_WISH_MPS = wp.constant(4.5)
-LONG_M = wp.constant(6.5)
+EDGE_D_M = wp.constant(1.0)  # bicycles keep so far to the right
+STAND_BEFORE_END_M = wp.constant(6.0)  # more than lanechange.END_ROOM_M
 CUT_MAX_M = wp.constant(1.2)  # by how much a rear axle keeps to the inside of a bend
 SIDEWAYS_MPS = wp.constant(1.1)  # in a lane change: 3.5 m in a little over 3 s
 
@@ -61,6 +60,7 @@ def move_along(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
         over = at[0] - lanes.lane_length_m[lane]
         lane = st.next_lane[w, i]
         target = lane
+        st.way[w, i] = NONE
         at = project(lanes, lane, st.x_m[w, i], st.y_m[w, i], over)
         st.next_lane[w, i] = st.after_lane[w, i]
         if st.next_lane[w, i] < 0:
@@ -122,17 +122,17 @@ def follow_lanes(st: StateArrays, lanes: LaneArrays):
 def arrange(st: StateArrays, lanes: LaneArrays, actors: int):
     w = wp.tid()
     grant_all(st, lanes, w, actors)
-    consider_change(st, lanes, w, actors, st.tick[w] % actors)
+    asked = 1 + actors / ASK_EVERY
+    for n in range(asked):
+        consider_change(st, lanes, w, actors, (st.tick[w] * asked + n) % actors)
 
 
 @wp.func
 def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v: float) -> float:
     """Speed for limits, bends and the end of the known path."""
-    wish = lanes.lane_limit_mps[path.lane0] * st.wish_factor[w, i]
-    if st.kind[w, i] == CYCLIST:
-        wish = wp.min(wish, CYCLIST_WISH_MPS * st.wish_factor[w, i])
+    wish = wish_on(st, lanes, w, i, path.lane0)
     if path.lane1 >= 0:
-        limit = lanes.lane_limit_mps[path.lane1] * st.wish_factor[w, i]
+        limit = wish_on(st, lanes, w, i, path.lane1)
         wish = wp.min(wish, wp.sqrt(limit * limit + 2.0 * SLOW_DOWN_MPS2 * path.end0_m))
     reach = wp.min(v * v / (2.0 * SLOW_DOWN_MPS2) + 6.0, 60.0)
     steps = int(reach / BEND_STEP_M)
@@ -142,119 +142,10 @@ def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v
             bend = wp.abs(path_point(lanes, path, ahead)[3])
             if bend > 0.004:
                 wish = wp.min(wish, wp.sqrt(LATERAL_MPS2 / bend + 2.0 * SLOW_DOWN_MPS2 * wp.max(ahead - 4.0, 0.0)))
-    return wp.min(wish, wp.sqrt(5.0 * wp.max(path.end2_m, 0.0)))
-
-
-@wp.func
-def interaction(st: StateArrays, w: int, i: int, v: float, gap_m: float, lead_mps: float, gap_min_m: float) -> float:
-    """What something ahead takes off the free acceleration."""
-    return gap_term(
-        v, gap_m, lead_mps, st.headway_s[w, i], wp.max(st.accel_max_mps2[w, i], 0.5),
-        wp.max(st.brake_comfort_mps2[w, i], 0.5), gap_min_m,
-    )  # fmt: skip
-
-
-@wp.func
-def place_of(st: StateArrays, lanes: LaneArrays, w: int, k: int, path: Path, own: int) -> float:
-    """How far ahead k is by its lane, 1e6 where it is on none of the path's."""
-    lane = st.lane[w, k]
-    target = st.target_lane[w, k]
-    s = st.lane_s_m[w, k]
-    if lane == path.lane0 or target == path.lane0 or lane == own:
-        return s - path.from_s_m
-    if path.lane1 >= 0 and (lane == path.lane1 or target == path.lane1):
-        return path.end0_m + s
-    if path.lane2 >= 0 and (lane == path.lane2 or target == path.lane2):
-        return path.end1_m + s
-    return 1.0e6
-
-
-@wp.func
-def walker_gap(st: StateArrays, w: int, i: int, k: int, at: wp.vec3, v: float, front: float) -> float:
-    """Gap to a pedestrian at path place `at` who is in the way, about to be, or waiting to cross; 1e6 for others."""
-    half = 0.5 * st.width_m[w, i]
-    d = wp.abs(at[1])
-    gap = at[0] - front
-    mode = st.walk_mode[w, k]
-    if d < half + 0.5:
-        return gap - 1.0
-    toward = -wp.sign(at[1]) * st.vx_mps[w, k] * wp.sin(st.yaw_rad[w, k] - at[2])
-    if mode == CROSS and toward > 0.2 and d < 8.0:
-        if (d - half - 0.5) / toward < gap / wp.max(v, 2.0) + 2.5:
-            return gap - 2.0
-    if mode == WAIT_GAP and d < 5.0 and v * v < 4.0 * wp.max(gap - 3.0, 0.0):
-        return gap - 2.5
-    return 1.0e6
-
-
-@wp.func
-def seen_by_geometry(
-    st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, v: float, front: float
-) -> wp.vec2:
-    """Gap and speed along the path of an actor that may be in the way without being on the path's lanes."""
-    kind = st.kind[w, k]
-    yaw = st.yaw_rad[w, k]
-    x = st.x_m[w, k]
-    y = st.y_m[w, k]
-    if kind <= CYCLIST:
-        x = x + st.centre_m[w, k] * wp.cos(yaw)
-        y = y + st.centre_m[w, k] * wp.sin(yaw)
-    dx = x - st.x_m[w, i]
-    dy = y - st.y_m[w, i]
-    guess = dx * wp.cos(st.yaw_rad[w, i]) + dy * wp.sin(st.yaw_rad[w, i])
-    at = path_project(lanes, path, x, y, guess)
-    if at[0] <= 0.0 or at[0] >= path.end2_m:
-        return wp.vec2(1.0e6, 0.0)
-    if kind == PEDESTRIAN:
-        return wp.vec2(walker_gap(st, w, i, k, at, v, front), 0.0)
-    c = wp.cos(yaw - at[2])
-    n = wp.abs(wp.sin(yaw - at[2]))
-    wide = 0.5 * (n * st.length_m[w, k] + wp.abs(c) * st.width_m[w, k]) + 0.5 * st.width_m[w, i]
-    deep = 0.5 * (wp.abs(c) * st.length_m[w, k] + n * st.width_m[w, k])
-    margin = SIDE_GAP_M
-    if c < -0.5 and kind != 5:
-        margin = -SIDE_GAP_M  # oncoming: it keeps to its side, but a long one swings out in bends
-        if st.length_m[w, k] > LONG_M and st.length_m[w, k] > st.length_m[w, i]:
-            margin = 0.5
-    if wp.abs(at[1]) > wide + margin or at[0] < 0.5 * front:
-        return wp.vec2(1.0e6, 0.0)
-    return wp.vec2(at[0] - deep - front, wp.max(st.vx_mps[w, k] * c, 0.0))
-
-
-@wp.func
-def strongest_interaction(
-    st: StateArrays, lanes: LaneArrays, w: int, i: int, actors: int, path: Path, v: float
-) -> float:
-    """The leader or obstacle that takes most off the free acceleration, over all actors of the world."""
-    front = nose(st, w, i)
-    own = st.lane[w, i]
-    x = st.x_m[w, i]
-    y = st.y_m[w, i]
-    c = wp.cos(st.yaw_rad[w, i])
-    n = wp.sin(st.yaw_rad[w, i])
-    reach = 18.0 + 3.5 * v
-    worst = float(0.0)
-    for k in range(actors):
-        kind = st.kind[w, k]
-        if kind != 0 and k != i:
-            dx = st.x_m[w, k] - x
-            dy = st.y_m[w, k] - y
-            if dx * dx + dy * dy < reach * reach and dx * c + dy * n > -3.0:
-                at = float(1.0e6)
-                if kind <= CYCLIST and st.driver[w, k] == IDM:
-                    at = place_of(st, lanes, w, k, path, own)
-                    if at <= 0.0:
-                        continue  # behind on the same lane
-                if at < 1.0e6:
-                    gap = at - rear(st, w, k) - front
-                    worst = wp.max(
-                        worst, interaction(st, w, i, v, gap, wp.max(st.vx_mps[w, k], 0.0), st.gap_min_m[w, i])
-                    )
-                else:
-                    seen = seen_by_geometry(st, lanes, w, i, k, path, v, front)
-                    if seen[0] < 1.0e5:
-                        worst = wp.max(worst, interaction(st, w, i, v, seen[0], seen[1], st.gap_min_m[w, i]))
-    return worst
+    left = path.end2_m
+    if lanes.succ_count[path.lane0] == 0:  # a lane that ends: room to change from a stand
+        left = lanes.lane_stop_s_m[path.lane0] - path.from_s_m - nose(st, w, i) - STAND_BEFORE_END_M
+    return wp.min(wish, wp.sqrt(5.0 * wp.max(left, 0.0)))
 
 
 @wp.func
@@ -267,9 +158,11 @@ def wheel_angle(
     front = nose(st, w, i)
     bend = path_point(lanes, path, 0.5 * ahead)[3]
     goal = wp.clamp(0.25 * front * front * bend, -CUT_MAX_M, CUT_MAX_M)  # half of what the front corner swings out
-    if st.kind[w, i] == CYCLIST:
+    if st.wish_max_mps[w, i] < SLOW_USER_MPS:
         room = 0.5 * lanes.width_m[point_index(lanes, path.lane0, path.from_s_m)] - 0.6
-        goal = -wp.clamp(room, 0.0, -CYCLIST_D_M)
+        goal = -wp.clamp(room, 0.0, EDGE_D_M)
+    elif st.passing[w, i] >= 0:
+        goal = pulled_out(st, w, i, st.passing[w, i])
     most = SIDEWAYS_MPS * ahead / wp.max(v, 0.5)
     aim = d + wp.clamp(goal - d, -most, most)
     tx = p[0] - aim * wp.sin(p[2]) - st.x_m[w, i]
@@ -297,7 +190,12 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
     path = make_path(lanes, base, st.next_lane[w, i], st.after_lane[w, i], s)
     a_max = wp.max(st.accel_max_mps2[w, i], 0.5)
     accel = free_accel(v, wish_speed(st, lanes, w, i, path, v), a_max)
-    worst = strongest_interaction(st, lanes, w, i, actors, path, v)
+    aside = float(0.0)
+    if st.passing[w, i] >= 0:
+        aside = pulled_out(st, w, i, st.passing[w, i])
+    ahead = look_ahead(st, lanes, w, i, actors, path, v, SLOW_USER_MPS, aside)
+    consider_overtaking(st, lanes, w, actors, i, path, v, ahead)
+    worst = ahead.worst_mps2
     held = st.entry_lane[w, i] >= 0 and st.entry_in_m[w, i] > 0.0 and st.granted[w, i] != st.entry_lane[w, i]
     gap = float(1.0e6)
     if held:
@@ -308,7 +206,10 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
     if held and gap < 1.5 and v < 0.6:
         accel = wp.min(accel, -1.0)  # a stop, not a creep
     waits = held and gap < 4.0 and (v < 0.08 or st.waited_s[w, i] > 0.0)
-    st.waited_s[w, i] = wp.where(waits, st.waited_s[w, i] + TICK, 0.0)
+    if waits:
+        st.waited_s[w, i] = st.waited_s[w, i] + TICK
+    elif v > 1.0 or st.entry_in_m[w, i] <= 0.0:
+        st.waited_s[w, i] = 0.0  # not by a grant alone, which may be taken back
     st.stuck_s[w, i] = wp.where(v < 0.3, st.stuck_s[w, i] + TICK, 0.0)
     model = st.model[w, i]
     pedals = pedals_of(accel, v, st.pitch_rad[w, i], table, model)

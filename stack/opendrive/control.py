@@ -23,6 +23,7 @@ HOUSING_FROM_M = 1.5
 LAMP_M = 3.0
 GREEN_S, ALL_RED_S = 10.0, 2.0  # CARLA's towns give no durations; these are its defaults
 REACH_M = 60.0  # a light or sign counts for a junction at most so far ahead
+LANE_ENDS_M = 2.5  # a lane that leads nowhere is no lane where it is narrower
 DEFAULT_LIMIT_MPS = 50.0 / 3.6
 MIN_LIMIT_MPS = 1.0
 Validity = tuple[tuple[int, int], ...]
@@ -223,7 +224,10 @@ def _sign_limit(network: Network, signs: dict[tuple[str, bool], list[SignalPost]
 
 def stop_places(network: Network, signals: list[GraphSignal], signs: dict[int, Sign], lines: list[F64],
                 crossings: dict[int, list[float]]) -> list[float]:  # fmt: skip
-    """Where a bumper stops on each lane, m; `lines`: outlines of stop lines, `crossings`: starts of crosswalks."""
+    """Where a bumper stops on each lane, m; a lane that leads nowhere ends where it grows narrow.
+
+    `lines`: outlines of stop lines, `crossings`: starts of crosswalks.
+    """
     near_light: dict[int, list[F64]] = {}
     for signal in signals:
         for entry in signal.lanes:
@@ -236,6 +240,8 @@ def stop_places(network: Network, signals: list[GraphSignal], signs: dict[int, S
     for i, lane in enumerate(network.lanes):
         ahead = [k for k in network.after[i] if k in controlled]
         place = lane.length_m - 0.5
+        if not network.after[i]:
+            place -= float(np.cumprod(lane.width_m[::-1] < LANE_ENDS_M).sum()) * lane.step_m
         if ahead:
             painted = _at_line(lane, lines, middles)
             lights = [p for k in ahead for p in near_light.get(k, ())]

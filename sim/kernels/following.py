@@ -1,0 +1,191 @@
+"""What a driver keeps behind: the leader on the path, whoever is in the way, walkers, cars that must merge.
+
+Everybody ahead takes something off the acceleration that the driver model allows on a free road (sim/kernels/idm.py); the
+strongest counts.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+from sim.kernels.idm import gap_term
+from sim.kernels.paths import Path, path_project
+from sim.kernels.rightofway import CYCLIST, IDM, nose, rear
+from sim.kernels.walkers import CROSS, WAIT_GAP
+from sim.state import StateArrays
+from stack.labels import Kind
+from stack.lanegraph import LaneArrays
+
+wp.set_module_options({"enable_backward": False})
+
+PEDESTRIAN = wp.constant(int(Kind.PEDESTRIAN))
+PROP = wp.constant(int(Kind.PROP))
+SIDE_GAP_M = wp.constant(0.2)  # least free width between a passing car and an obstacle
+LONG_M = wp.constant(6.5)
+SWING_M = wp.constant(1.5)  # of a long vehicle's nose in a bend
+LEVEL_M = wp.constant(4.0)  # who is this much higher or lower is on another road: over or under a bridge
+MERGE_S = wp.constant(3.0)  # a car whose lane ends within so many seconds
+MERGE_M = wp.constant(20.0)  # or metres is let in
+COURTESY_MPS2 = wp.constant(2.0)  # by those who need not brake harder
+BESIDE_M = wp.constant(0.5)  # free width to a cyclist from which one drives past
+
+
+@wp.struct
+class Ahead:
+    """What takes most off the free acceleration, and the nearest slow road user on the path."""
+
+    worst_mps2: float
+    slow_row: int
+    slow_gap_m: float
+
+
+@wp.func
+def interaction(st: StateArrays, w: int, i: int, v: float, gap_m: float, lead_mps: float, gap_min_m: float) -> float:
+    """What something ahead takes off the free acceleration."""
+    return gap_term(
+        v, gap_m, lead_mps, st.headway_s[w, i], wp.max(st.accel_max_mps2[w, i], 0.5),
+        wp.max(st.brake_comfort_mps2[w, i], 0.5), gap_min_m,
+    )  # fmt: skip
+
+
+@wp.func
+def place_of(st: StateArrays, lanes: LaneArrays, w: int, k: int, path: Path, own: int) -> float:
+    """How far ahead k is by its lane, 1e6 where it is on none of the path's."""
+    lane = st.lane[w, k]
+    target = st.target_lane[w, k]
+    s = st.lane_s_m[w, k]
+    if lane == path.lane0 or target == path.lane0 or lane == own:
+        return s - path.from_s_m
+    if path.lane1 >= 0 and (lane == path.lane1 or target == path.lane1):
+        return path.end0_m + s
+    if path.lane2 >= 0 and (lane == path.lane2 or target == path.lane2):
+        return path.end1_m + s
+    return 1.0e6
+
+
+@wp.func
+def walker_gap(st: StateArrays, w: int, i: int, k: int, at: wp.vec3, v: float, front: float) -> float:
+    """Gap to a pedestrian at path place `at` who is in the way, about to be, or waiting to cross; 1e6 for others."""
+    half = 0.5 * st.width_m[w, i]
+    d = wp.abs(at[1])
+    gap = at[0] - front
+    mode = st.walk_mode[w, k]
+    if d < half + 0.5:
+        return gap - 1.0
+    toward = -wp.sign(at[1]) * st.vx_mps[w, k] * wp.sin(st.yaw_rad[w, k] - at[2])
+    if mode == CROSS and toward > 0.2 and d < 8.0:
+        if (d - half - 0.5) / toward < gap / wp.max(v, 2.0) + 2.5:
+            return gap - 2.0
+    if mode == WAIT_GAP and d < 5.0 and v * v < 4.0 * wp.max(gap - 3.0, 0.0):
+        return gap - 2.5
+    return 1.0e6
+
+
+@wp.func
+def seen_by_geometry(
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, v: float, front: float, aside: float
+) -> wp.vec2:  # fmt: skip
+    """Gap and speed along the path of an actor that may be in the way of a car that drives `aside` of its lane's middle,
+    without being on the path's lanes."""
+    kind = st.kind[w, k]
+    yaw = st.yaw_rad[w, k]
+    x = st.x_m[w, k]
+    y = st.y_m[w, k]
+    if kind <= CYCLIST:
+        x = x + st.centre_m[w, k] * wp.cos(yaw)
+        y = y + st.centre_m[w, k] * wp.sin(yaw)
+    dx = x - st.x_m[w, i]
+    dy = y - st.y_m[w, i]
+    guess = dx * wp.cos(st.yaw_rad[w, i]) + dy * wp.sin(st.yaw_rad[w, i])
+    at = path_project(lanes, path, x, y, guess)
+    if at[0] <= 0.0 or at[0] >= path.end2_m:
+        return wp.vec2(1.0e6, 0.0)
+    if kind == PEDESTRIAN:
+        return wp.vec2(walker_gap(st, w, i, k, at, v, front), 0.0)
+    c = wp.cos(yaw - at[2])
+    n = wp.abs(wp.sin(yaw - at[2]))
+    wide = 0.5 * (n * st.length_m[w, k] + wp.abs(c) * st.width_m[w, k]) + 0.5 * st.width_m[w, i]
+    deep = 0.5 * (wp.abs(c) * st.length_m[w, k] + n * st.width_m[w, k])
+    margin = SIDE_GAP_M
+    long = kind <= CYCLIST and st.length_m[w, k] > LONG_M and st.length_m[w, k] > st.length_m[w, i]
+    if c < -0.5 and kind != PROP:
+        margin = -SIDE_GAP_M  # oncoming: it keeps to its side, but a long one swings out in bends
+        if long:
+            margin = 0.5
+    if long and c < 0.5 and st.yaw_rate_radps[w, k] * wp.sin(at[2] - yaw) < -0.02:
+        margin = SWING_M  # it turns into the road on our left, and swings out farther yet
+        deep = deep + SWING_M
+    if wp.abs(at[1] - aside) > wide + margin or at[0] < 0.5 * front:
+        return wp.vec2(1.0e6, 0.0)
+    return wp.vec2(at[0] - deep - front, wp.max(st.vx_mps[w, k] * c, 0.0))
+
+
+@wp.func
+def beside_of(st: StateArrays, w: int, i: int, k: int) -> bool:
+    """Has i pulled out far enough to drive past k, which is on the same lane?"""
+    free = st.lane_d_m[w, i] - st.lane_d_m[w, k] - 0.5 * (st.width_m[w, i] + st.width_m[w, k])
+    return free > BESIDE_M
+
+
+@wp.func
+def merges(st: StateArrays, lanes: LaneArrays, w: int, k: int, path: Path) -> float:
+    """How far ahead k is on a lane that ends beside the path's first one, if it has to come over soon; else 1e6."""
+    lane = st.lane[w, k]
+    if lanes.succ_count[lane] > 0 or (lane != lanes.lane_left[path.lane0] and lane != lanes.lane_right[path.lane0]):
+        return 1.0e6
+    left = lanes.lane_stop_s_m[lane] - st.lane_s_m[w, k] - nose(st, w, k)
+    if left > wp.max(MERGE_M, MERGE_S * st.vx_mps[w, k]):
+        return 1.0e6
+    return st.lane_s_m[w, k] * lanes.lane_length_m[path.lane0] / lanes.lane_length_m[lane] - path.from_s_m
+
+
+@wp.func
+def look_ahead(
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, actors: int, path: Path, v: float, slow_mps: float, aside: float
+) -> Ahead:  # fmt: skip
+    """Who ahead takes most off the free acceleration, over all actors of the world; and the nearest on the path whose
+    driver wishes no more than `slow_mps`. `aside`: where the car wants to be beside its lane's middle."""
+    front = nose(st, w, i)
+    own = st.lane[w, i]
+    x = st.x_m[w, i]
+    y = st.y_m[w, i]
+    c = wp.cos(st.yaw_rad[w, i])
+    n = wp.sin(st.yaw_rad[w, i])
+    reach = 18.0 + 3.5 * v
+    out = Ahead()
+    out.slow_row = -1
+    out.slow_gap_m = 1.0e6
+    for k in range(actors):
+        kind = st.kind[w, k]
+        if kind != 0 and k != i:
+            dx = st.x_m[w, k] - x
+            dy = st.y_m[w, k] - y
+            if dx * dx + dy * dy < reach * reach and dx * c + dy * n > -3.0:
+                if wp.abs(st.z_m[w, k] - st.z_m[w, i]) > LEVEL_M:
+                    continue
+                at = float(1.0e6)
+                traffic = kind <= CYCLIST and st.driver[w, k] == IDM
+                if traffic:
+                    at = place_of(st, lanes, w, k, path, own)
+                    if at <= 0.0:
+                        continue  # behind on the same lane
+                if at < 1.0e6:
+                    gap = at - rear(st, w, k) - front
+                    if st.wish_max_mps[w, k] <= slow_mps and gap < out.slow_gap_m and gap > -0.5 * front:
+                        out.slow_row = k
+                        out.slow_gap_m = gap
+                    lead = wp.max(st.vx_mps[w, k], 0.0)
+                    if st.passing[w, i] != k or not beside_of(st, w, i, k):
+                        out.worst_mps2 = wp.max(out.worst_mps2, interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i]))
+                else:
+                    seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside)
+                    if seen[0] < 1.0e5:
+                        take = interaction(st, w, i, v, seen[0], seen[1], st.gap_min_m[w, i])
+                        out.worst_mps2 = wp.max(out.worst_mps2, take)
+                    elif traffic and st.lane[w, k] >= 0:
+                        gap = merges(st, lanes, w, k, path) - rear(st, w, k) - front
+                        if gap > 0.0 and gap < 1.0e5:
+                            lead = wp.max(st.vx_mps[w, k], 0.0)
+                            take = interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i])
+                            out.worst_mps2 = wp.max(out.worst_mps2, wp.min(take, COURTESY_MPS2))
+    return out
