@@ -11,6 +11,7 @@ from __future__ import annotations
 import warp as wp
 
 from sim.kernels.signals import GREEN, RED, TICK, YELLOW, YELLOW_TIME
+from sim.kernels.wayfinding import tightness
 from sim.state import Driver, StateArrays
 from stack.labels import Kind, Sign
 from stack.lanegraph import LaneArrays
@@ -32,6 +33,8 @@ BRAKE_MPS2 = wp.constant(3.0)  # what a driver brakes at for a light that turns 
 START_MPS2 = wp.constant(1.2)  # pulling away
 SWINGS_M = wp.constant(6.5)  # a vehicle as long as this needs the other side of the road it turns into
 SWING_REACH_M = wp.constant(7.0)
+REROUTE_S = wp.constant(30.0)  # of waiting for room, after which a driver goes another way
+TIGHT = wp.constant(1.2)
 STALE_S = wp.constant(2.0)
 SLOW_MPS = wp.constant(3.0)
 
@@ -261,6 +264,23 @@ def answer(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> i
 
 
 @wp.func
+def go_another_way(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> None:
+    """Choose another lane of the junction for i, which has waited too long for room where it wanted to go."""
+    lane = st.lane[w, i]
+    for m in range(lanes.succ_count[lane]):
+        other = lanes.succ[lanes.succ_start[lane] + m]
+        if other != st.entry_lane[w, i] and lanes.lane_junction[other] >= 0 and lanes.succ_count[other] > 0:
+            leave = lanes.succ[lanes.succ_start[other]]
+            room = room_after(st, w, actors, i, leave)
+            if room > st.length_m[w, i] + 3.0 and tightness(st, lanes, w, i, other) <= TIGHT:
+                st.next_lane[w, i] = other
+                st.after_lane[w, i] = leave
+                st.entry_lane[w, i] = other
+                st.way[w, i] = NONE
+                return
+
+
+@wp.func
 def withdraw(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> None:
     """Take a grant back when the light or the room behind the exit is gone and the car can still stop at its line."""
     g = st.granted[w, i]
@@ -303,5 +323,7 @@ def grant_all(st: StateArrays, lanes: LaneArrays, w: int, actors: int) -> None:
         if best < 0:
             break
         st.granted[w, best] = answer(st, lanes, w, actors, best)
+        if st.granted[w, best] == NONE and best_wait > REROUTE_S and st.next_lane[w, best] == st.entry_lane[w, best]:
+            go_another_way(st, lanes, w, actors, best)
         last_wait = best_wait
         last_row = best
