@@ -78,7 +78,7 @@ def spawn(
         row = _find_place(graph, models, model, pool, rows, ego_start is not None, rng)
         if row is not None:
             rows.append(row | {"driver": Driver.IDM} | _driver(models[model], rng))
-    _set_speeds(graph, rows, ego_start is not None, rng)
+    _set_speeds(graph, models, rows, ego_start is not None, rng)
     rows += _pedestrians(graph, pedestrians, near_route, walks, rng)
     names = sorted({name for row in rows for name in row})
     return {
@@ -189,8 +189,11 @@ def _clear(a: dict[str, float], b: dict[str, float], free_m: float) -> bool:
     )
 
 
-def _set_speeds(graph: LaneGraph, rows: list[dict[str, float]], ego: bool, rng: np.random.Generator) -> None:
-    """Speeds from which everyone can still stop at the line and behind the next vehicle on the lane."""
+def _set_speeds(
+    graph: LaneGraph, models: Sequence[VehicleParams], rows: list[dict[str, float]], ego: bool, rng: np.random.Generator
+) -> None:
+    """Speeds from which everyone can still stop at the line and behind the next vehicle on the lane, and wheels that
+    follow the bend."""
     for i, row in enumerate(rows):
         if ego and i == 0:
             continue
@@ -207,6 +210,7 @@ def _set_speeds(graph: LaneGraph, rows: list[dict[str, float]], ego: bool, rng: 
         bend = np.sqrt(2.0 / max(abs(float(graph.curvature_1pm[k])), 1e-3))
         row["vx_mps"] = float(min(wish, bend, np.sqrt(2.0 * max(free - 3.0, 0.0))))
         row["yaw_rate_radps"] = row["vx_mps"] * float(graph.curvature_1pm[k])
+        row["wheel_angle_rad"] = float(np.arctan(models[int(row["model"])].wheelbase_m * graph.curvature_1pm[k]))
 
 
 def _pedestrians(
