@@ -24,6 +24,7 @@ ALONG_ROUTE = 0.4  # share of the vehicles placed on the route
 NEAR_ROUTE_M = 60.0  # half of the pedestrians are this close to it, and a share of the vehicles on request
 EGO_FREE_M = 12.0  # ahead of and behind the ego
 LONG_M = 6.5
+MOTORWAY_MPS = 25.5  # no bicycles on maps with a higher limit than 90 km/h
 WISH_MAX_MPS = {  # whatever the limit
     "bicycle": (4.0, 6.5), "cyclist": (20.0, 30.0), "car": (30.0, 45.0), "van": (28.0, 38.0), "truck": (22.0, 25.0)
 }  # fmt: skip
@@ -62,6 +63,8 @@ def spawn(
     rows: list[dict[str, float]] = []
     if ego_start is not None:
         rows.append(_vehicle_row(graph, models, ego_model, *ego_start) | {"driver": Driver.POLICY})
+    if graph.lane_limit_mps.max(initial=0.0) > MOTORWAY_MPS:
+        shares = {**shares, "bicycle": 0.0}
     chance = model_shares(models, sharpest_bend(graph), shares)
     open_lanes = np.array([k for k in (range(graph.lanes) if lanes is None else lanes) if _open(graph, k)], np.int64)
     on_route = _route_lanes(graph, near_route)

@@ -22,7 +22,7 @@ from sim.kernels.wayfinding import choose
 from sim.state import StateArrays
 from stack.lanegraph import LaneArrays
 from stack.loop import TICK_S
-from stack.vehicle import Column, pedals_of
+from stack.vehicle import GRAVITY_MPS2, Column, pedals_of
 
 wp.set_module_options({"enable_backward": False})
 
@@ -30,13 +30,18 @@ TICK = wp.constant(TICK_S)
 WHEEL_MAX = wp.constant(int(Column.WHEEL_ANGLE_MAX))
 FRONT_AXLE = wp.constant(int(Column.FRONT_AXLE))
 REAR_AXLE = wp.constant(int(Column.REAR_AXLE))
+CORNERING_F = wp.constant(int(Column.CORNERING_FRONT))
+CORNERING_R = wp.constant(int(Column.CORNERING_REAR))
 
 ASK_EVERY = wp.constant(24)  # ticks after which everybody has been asked about changing lanes
 LATERAL_MPS2 = wp.constant(2.0)  # comfortable in bends
 SLOW_DOWN_MPS2 = wp.constant(1.5)  # for bends and limits ahead
+BEND_1PM = wp.constant(0.001)  # a straight road, at any speed
+BEND_REACH_M = wp.constant(150.0)
 BEND_STEP_M = wp.constant(4.0)
 EDGE_D_M = wp.constant(1.0)  # bicycles keep so far to the right
 STAND_BEFORE_END_M = wp.constant(6.0)  # more than lanechange.END_ROOM_M
+AHEAD_MOST_M = wp.constant(35.0)  # of the point that drivers steer for
 CUT_MAX_M = wp.constant(1.2)  # by how much a rear axle keeps to the inside of a bend
 SIDEWAYS_MPS = wp.constant(1.1)  # in a lane change: 3.5 m in a little over 3 s
 
@@ -134,13 +139,13 @@ def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v
     if path.lane1 >= 0:
         limit = wish_on(st, lanes, w, i, path.lane1)
         wish = wp.min(wish, wp.sqrt(limit * limit + 2.0 * SLOW_DOWN_MPS2 * path.end0_m))
-    reach = wp.min(v * v / (2.0 * SLOW_DOWN_MPS2) + 6.0, 60.0)
+    reach = wp.min(v * v / (2.0 * SLOW_DOWN_MPS2) + 6.0, BEND_REACH_M)
     steps = int(reach / BEND_STEP_M)
     for n in range(steps):
         ahead = float(n) * BEND_STEP_M
         if ahead < path.end2_m:
             bend = wp.abs(path_point(lanes, path, ahead)[3])
-            if bend > 0.004:
+            if bend > BEND_1PM:
                 wish = wp.min(wish, wp.sqrt(LATERAL_MPS2 / bend + 2.0 * SLOW_DOWN_MPS2 * wp.max(ahead - 4.0, 0.0)))
     left = path.end2_m
     if lanes.succ_count[path.lane0] == 0:  # a lane that ends: room to change from a stand
@@ -150,10 +155,16 @@ def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v
 
 @wp.func
 def wheel_angle(
-    st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, d: float, v: float, wheelbase: float
-) -> float:
-    """Pure pursuit of a point on the path, moved sideways no faster than SIDEWAYS from where the car is now."""
-    ahead = wp.clamp(0.9 * v, wp.max(3.5, 1.3 * wheelbase), 20.0)
+    st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=wp.float32), w: int, i: int, path: Path, d: float, v: float
+) -> float:  # fmt: skip
+    """Pure pursuit of a point on the path, moved sideways no faster than SIDEWAYS from where the car is now.
+
+    From the course of the rear axle rather than the heading, and with what the tyres' slip asks for on top (steady
+    turn: Rajamani, Vehicle Dynamics and Control, eq. 3.12), so that fast cars do not drift out of bends.
+    """
+    model = st.model[w, i]
+    wheelbase = table[model, FRONT_AXLE] + table[model, REAR_AXLE]
+    ahead = wp.clamp(0.9 * v, wp.max(3.5, 1.3 * wheelbase), AHEAD_MOST_M)
     p = path_point(lanes, path, ahead)
     front = nose(st, w, i)
     bend = path_point(lanes, path, 0.5 * ahead)[3]
@@ -167,9 +178,10 @@ def wheel_angle(
     aim = d + wp.clamp(goal - d, -most, most)
     tx = p[0] - aim * wp.sin(p[2]) - st.x_m[w, i]
     ty = p[1] + aim * wp.cos(p[2]) - st.y_m[w, i]
-    yaw = st.yaw_rad[w, i]
-    left = ty * wp.cos(yaw) - tx * wp.sin(yaw)
-    return wp.atan(2.0 * wheelbase * left / wp.max(tx * tx + ty * ty, 1.0))
+    course = st.yaw_rad[w, i] + st.vy_mps[w, i] / wp.max(v, 3.0)
+    curve = 2.0 * (ty * wp.cos(course) - tx * wp.sin(course)) / wp.max(tx * tx + ty * ty, 1.0)
+    slip = v * v * curve / GRAVITY_MPS2 * (1.0 / table[model, CORNERING_F] - 1.0 / table[model, CORNERING_R])
+    return wp.atan(wheelbase * curve) + slip
 
 
 @wp.kernel(enable_backward=False)
@@ -213,7 +225,7 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
     st.stuck_s[w, i] = wp.where(v < 0.3, st.stuck_s[w, i] + TICK, 0.0)
     model = st.model[w, i]
     pedals = pedals_of(accel, v, st.pitch_rad[w, i], table, model)
-    angle = wheel_angle(st, lanes, w, i, path, d, v, table[model, FRONT_AXLE] + table[model, REAR_AXLE])
+    angle = wheel_angle(st, lanes, table, w, i, path, d, v)
     st.throttle[w, i] = pedals[0]
     st.brake[w, i] = pedals[1]
     st.steer[w, i] = wp.clamp(angle / table[model, WHEEL_MAX], -1.0, 1.0)
