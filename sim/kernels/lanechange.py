@@ -32,7 +32,7 @@ URGENT_PULL_MPS2 = wp.constant(4.0)  # and so much more at the end
 LANE_ROOM_M = wp.constant(60.0)  # of road that one change takes,
 URGENT_FROM_M = wp.constant(150.0)  # and this long before it grows urgent
 ROOM_M = wp.constant(35.0)  # of lane left, to finish the change in
-END_ROOM_M = wp.constant(10.0)  # the same where a lane ends: from a stand
+END_ROOM_M = wp.constant(6.0)  # the same where a lane ends: from a stand
 SPEED_MIN_MPS = wp.constant(2.0)
 SLOW_USER_MPS = wp.constant(8.0)  # who wishes no more keeps to the edge of the road: bicycles
 SETTLED_M = wp.constant(25.0)  # this near to the end of a lane its successor stays as it is
@@ -61,8 +61,8 @@ def neighbours(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, 
     """Rows of the nearest vehicles ahead of and behind place s on a lane and the lanes that feed it; -1: none."""
     ahead = int(-1)
     behind = int(-1)
-    ahead_m = float(80.0)
-    behind_m = float(-60.0)
+    ahead_m = float(120.0)
+    behind_m = float(-150.0)
     for k in range(actors):
         if k != i and st.kind[w, k] != 0 and st.lane[w, k] >= 0:
             at = float(1.0e6)

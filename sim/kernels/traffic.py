@@ -30,6 +30,7 @@ TICK = wp.constant(TICK_S)
 WHEEL_MAX = wp.constant(int(Column.WHEEL_ANGLE_MAX))
 FRONT_AXLE = wp.constant(int(Column.FRONT_AXLE))
 REAR_AXLE = wp.constant(int(Column.REAR_AXLE))
+FRICTION = wp.constant(int(Column.TYRE_FRICTION))
 CORNERING_F = wp.constant(int(Column.CORNERING_FRONT))
 CORNERING_R = wp.constant(int(Column.CORNERING_REAR))
 
@@ -40,7 +41,8 @@ BEND_1PM = wp.constant(0.001)  # a straight road, at any speed
 BEND_REACH_M = wp.constant(150.0)
 BEND_STEP_M = wp.constant(4.0)
 EDGE_D_M = wp.constant(1.0)  # bicycles keep so far to the right
-STAND_BEFORE_END_M = wp.constant(6.0)  # more than lanechange.END_ROOM_M
+GRIP_USED = wp.constant(0.85)  # of the tyres' grip, by the hardest braking
+STAND_BEFORE_END_M = wp.constant(16.0)  # more than lanechange.END_ROOM_M
 AHEAD_MOST_M = wp.constant(35.0)  # of the point that drivers steer for
 CUT_MAX_M = wp.constant(1.2)  # by how much a rear axle keeps to the inside of a bend
 SIDEWAYS_MPS = wp.constant(1.1)  # in a lane change: 3.5 m in a little over 3 s
@@ -159,8 +161,8 @@ def wheel_angle(
 ) -> float:  # fmt: skip
     """Pure pursuit of a point on the path, moved sideways no faster than SIDEWAYS from where the car is now.
 
-    From the course of the rear axle rather than the heading, and with what the tyres' slip asks for on top (steady
-    turn: Rajamani, Vehicle Dynamics and Control, eq. 3.12), so that fast cars do not drift out of bends.
+    With the slip angles of a steady turn on top, of both axles (Rajamani, Vehicle Dynamics and Control, section 3.3), so
+    that fast cars do not drift out of bends.
     """
     model = st.model[w, i]
     wheelbase = table[model, FRONT_AXLE] + table[model, REAR_AXLE]
@@ -178,10 +180,10 @@ def wheel_angle(
     aim = d + wp.clamp(goal - d, -most, most)
     tx = p[0] - aim * wp.sin(p[2]) - st.x_m[w, i]
     ty = p[1] + aim * wp.cos(p[2]) - st.y_m[w, i]
-    course = st.yaw_rad[w, i] + st.vy_mps[w, i] / wp.max(v, 3.0)
+    side_g = v * v * bend / GRAVITY_MPS2
+    course = st.yaw_rad[w, i] - side_g / table[model, CORNERING_R]
     curve = 2.0 * (ty * wp.cos(course) - tx * wp.sin(course)) / wp.max(tx * tx + ty * ty, 1.0)
-    slip = v * v * curve / GRAVITY_MPS2 * (1.0 / table[model, CORNERING_F] - 1.0 / table[model, CORNERING_R])
-    return wp.atan(wheelbase * curve) + slip
+    return wp.atan(wheelbase * curve) + side_g * (1.0 / table[model, CORNERING_F] - 1.0 / table[model, CORNERING_R])
 
 
 @wp.kernel(enable_backward=False)
@@ -214,7 +216,11 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
         gap = line_gap(st, lanes, w, i)
         if gap > -2.0:
             worst = wp.max(worst, interaction(st, w, i, v, gap + 0.5, 0.0, 1.0))
-    accel = wp.clamp(wp.min(accel, accel - worst), BRAKE_LIMIT_MPS2, a_max)
+    model = st.model[w, i]
+    grip = GRIP_USED * table[model, FRICTION] * st.friction[w] * GRAVITY_MPS2
+    side = v * st.yaw_rate_radps[w, i]
+    hardest = wp.sqrt(wp.max(grip * grip - side * side, 1.0))  # what the bend leaves over for braking
+    accel = wp.clamp(wp.min(accel, accel - worst), wp.max(BRAKE_LIMIT_MPS2, -hardest), a_max)
     if held and gap < 1.5 and v < 0.6:
         accel = wp.min(accel, -1.0)  # a stop, not a creep
     waits = held and gap < 4.0 and (v < 0.08 or st.waited_s[w, i] > 0.0)
@@ -223,7 +229,6 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
     elif v > 1.0 or st.entry_in_m[w, i] <= 0.0:
         st.waited_s[w, i] = 0.0  # not by a grant alone, which may be taken back
     st.stuck_s[w, i] = wp.where(v < 0.3, st.stuck_s[w, i] + TICK, 0.0)
-    model = st.model[w, i]
     pedals = pedals_of(accel, v, st.pitch_rad[w, i], table, model)
     angle = wheel_angle(st, lanes, table, w, i, path, d, v)
     st.throttle[w, i] = pedals[0]
