@@ -140,8 +140,10 @@ def swings_across(st: StateArrays, lanes: LaneArrays, w: int, k: int, turning: i
 
 
 @wp.func
-def goes_first(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: int, lane: int, c: int) -> bool:
-    """Must i wait for k, which has not been granted `lane` yet?"""
+def goes_first(
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: int, lane: int, c: int, in_m: float
+) -> bool:  # fmt: skip
+    """Must i wait for k, which has not been granted `lane` yet, `in_m` ahead of it?"""
     first = -lanes.conflict_rank[c]  # 1: k has precedence
     waited_i = st.waited_s[w, i]
     waited_k = st.waited_s[w, k]
@@ -162,7 +164,7 @@ def goes_first(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine:
         return False
     at_i = -st.entry_in_m[w, i]
     i_out = time_to(lanes.conflict_to_m[c] - at_i + rear(st, w, i), wp.max(st.vx_mps[w, i], 0.0), START_MPS2)
-    k_in = time_to(lanes.conflict_other_from_m[c] + st.entry_in_m[w, k] - nose(st, w, k), v_k, 0.8)
+    k_in = time_to(lanes.conflict_other_from_m[c] + in_m - nose(st, w, k), v_k, 0.8)
     return k_in < i_out + MARGIN_S
 
 
@@ -203,7 +205,7 @@ def room_after(st: StateArrays, w: int, actors: int, i: int, leave: int) -> floa
 def wants_in(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> bool:
     """Is i near enough to ask, and do light and sign let it?"""
     mine = st.entry_lane[w, i]
-    if mine < 0 or st.granted[w, i] >= 0 or st.driver[w, i] != IDM or st.entry_in_m[w, i] <= 0.0:
+    if mine < 0 or st.granted[w, i] == mine or st.driver[w, i] != IDM or st.entry_in_m[w, i] <= 0.0:
         return False
     kind = st.kind[w, i]
     if kind < CAR or kind > CYCLIST:
@@ -256,9 +258,14 @@ def answer(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> i
                 if swings_across(st, lanes, w, k, g, mine) or swings_across(st, lanes, w, i, mine, g):
                     return WAITING
             e = st.entry_lane[w, k]
-            if g < 0 and e >= 0 and e != mine and st.entry_in_m[w, k] > 0.0 and lanes.lane_junction[e] == junction:
+            in_m = st.entry_in_m[w, k]
+            if e >= 0 and e == st.lane[w, k]:  # in a junction now: in a roundabout the next one follows at once
+                e = st.after_lane[w, k]
+                if e >= 0:
+                    in_m = in_m + lanes.lane_length_m[st.lane[w, k]] + lanes.lane_length_m[st.next_lane[w, k]]
+            if e >= 0 and e != g and e != mine and in_m > 0.0 and lanes.lane_junction[e] == junction:
                 c = conflict_of(lanes, mine, e)
-                if c >= 0 and goes_first(st, lanes, w, i, k, mine, e, c):
+                if c >= 0 and goes_first(st, lanes, w, i, k, mine, e, c, in_m):
                     return WAITING
     return mine
 
@@ -314,7 +321,7 @@ def grant_all(st: StateArrays, lanes: LaneArrays, w: int, actors: int) -> None:
         best = int(-1)
         best_wait = float(-1.0)
         for i in range(actors):
-            if st.entry_lane[w, i] >= 0 and st.granted[w, i] < 0:
+            if st.entry_lane[w, i] >= 0 and st.granted[w, i] != st.entry_lane[w, i]:
                 wait = st.waited_s[w, i]
                 after = wait < last_wait or (wait == last_wait and i > last_row)
                 if after and wait > best_wait and wants_in(st, lanes, w, i):
@@ -322,8 +329,10 @@ def grant_all(st: StateArrays, lanes: LaneArrays, w: int, actors: int) -> None:
                     best_wait = wait
         if best < 0:
             break
-        st.granted[w, best] = answer(st, lanes, w, actors, best)
-        if st.granted[w, best] == NONE and best_wait > REROUTE_S and st.next_lane[w, best] == st.entry_lane[w, best]:
+        said = answer(st, lanes, w, actors, best)
+        if said >= 0 or st.granted[w, best] < 0:  # who still stands in the last junction keeps hold of it
+            st.granted[w, best] = said
+        if said == NONE and best_wait > REROUTE_S and st.next_lane[w, best] == st.entry_lane[w, best]:
             go_another_way(st, lanes, w, actors, best)
         last_wait = best_wait
         last_row = best

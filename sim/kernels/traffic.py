@@ -35,7 +35,8 @@ CORNERING_F = wp.constant(int(Column.CORNERING_FRONT))
 CORNERING_R = wp.constant(int(Column.CORNERING_REAR))
 
 ASK_EVERY = wp.constant(24)  # ticks after which everybody has been asked about changing lanes
-LATERAL_MPS2 = wp.constant(2.0)  # comfortable in bends
+LATERAL_MPS2 = wp.constant(2.0)  # comfortable in bends, for vehicles
+CAR_M = wp.constant(4.8)  # no longer than this; others take them slower
 SLOW_DOWN_MPS2 = wp.constant(1.5)  # for bends and limits ahead
 BEND_1PM = wp.constant(0.001)  # a straight road, at any speed
 BEND_REACH_M = wp.constant(150.0)
@@ -142,13 +143,14 @@ def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v
         limit = wish_on(st, lanes, w, i, path.lane1)
         wish = wp.min(wish, wp.sqrt(limit * limit + 2.0 * SLOW_DOWN_MPS2 * path.end0_m))
     reach = wp.min(v * v / (2.0 * SLOW_DOWN_MPS2) + 6.0, BEND_REACH_M)
+    lateral = LATERAL_MPS2 * wp.min(CAR_M / st.length_m[w, i], 1.0)
     steps = int(reach / BEND_STEP_M)
     for n in range(steps):
         ahead = float(n) * BEND_STEP_M
         if ahead < path.end2_m:
             bend = wp.abs(path_point(lanes, path, ahead)[3])
             if bend > BEND_1PM:
-                wish = wp.min(wish, wp.sqrt(LATERAL_MPS2 / bend + 2.0 * SLOW_DOWN_MPS2 * wp.max(ahead - 4.0, 0.0)))
+                wish = wp.min(wish, wp.sqrt(lateral / bend + 2.0 * SLOW_DOWN_MPS2 * wp.max(ahead - 4.0, 0.0)))
     left = path.end2_m
     if lanes.succ_count[path.lane0] == 0:  # a lane that ends: room to change from a stand
         left = lanes.lane_stop_s_m[path.lane0] - path.from_s_m - nose(st, w, i) - STAND_BEFORE_END_M
