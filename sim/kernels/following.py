@@ -83,17 +83,18 @@ def walker_gap(st: StateArrays, w: int, i: int, k: int, at: wp.vec3, v: float, f
 
 @wp.func
 def seen_by_geometry(
-    st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, v: float, front: float, aside: float
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, v: float, front: float, aside: float,
+    ahead: float, length: float,
 ) -> wp.vec2:  # fmt: skip
     """Gap and speed along the path of an actor that may be in the way of a car that drives `aside` of its lane's middle,
-    without being on the path's lanes."""
+    without being on the path's lanes. What counts is a part of it of that length, `ahead` of its middle."""
     kind = st.kind[w, k]
     yaw = st.yaw_rad[w, k]
     x = st.x_m[w, k]
     y = st.y_m[w, k]
     if kind <= CYCLIST:
-        x = x + st.centre_m[w, k] * wp.cos(yaw)
-        y = y + st.centre_m[w, k] * wp.sin(yaw)
+        x = x + (st.centre_m[w, k] + ahead) * wp.cos(yaw)
+        y = y + (st.centre_m[w, k] + ahead) * wp.sin(yaw)
     dx = x - st.x_m[w, i]
     dy = y - st.y_m[w, i]
     guess = dx * wp.cos(st.yaw_rad[w, i]) + dy * wp.sin(st.yaw_rad[w, i])
@@ -104,8 +105,8 @@ def seen_by_geometry(
         return wp.vec2(walker_gap(st, w, i, k, at, v, front), 0.0)
     c = wp.cos(yaw - at[2])
     n = wp.abs(wp.sin(yaw - at[2]))
-    wide = 0.5 * (n * st.length_m[w, k] + wp.abs(c) * st.width_m[w, k]) + 0.5 * st.width_m[w, i]
-    deep = 0.5 * (wp.abs(c) * st.length_m[w, k] + n * st.width_m[w, k])
+    wide = 0.5 * (n * length + wp.abs(c) * st.width_m[w, k]) + 0.5 * st.width_m[w, i]
+    deep = 0.5 * (wp.abs(c) * length + n * st.width_m[w, k])
     margin = SIDE_GAP_M
     long = kind <= CYCLIST and st.length_m[w, k] > LONG_M and st.length_m[w, k] > st.length_m[w, i]
     if c < -0.5 and kind != PROP:
@@ -178,7 +179,15 @@ def look_ahead(
                     if st.passing[w, i] != k or not beside_of(st, w, i, k):
                         out.worst_mps2 = wp.max(out.worst_mps2, interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i]))
                 else:
-                    seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside)
+                    length = st.length_m[w, k]
+                    if length > LONG_M:  # its ends may lie beside the path when its middle does not
+                        length = 0.5 * length
+                        seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.5 * length, length)
+                        tail = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, -0.5 * length, length)
+                        if tail[0] < seen[0]:
+                            seen = tail
+                    else:
+                        seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.0, length)
                     if seen[0] < 1.0e5:
                         take = interaction(st, w, i, v, seen[0], seen[1], st.gap_min_m[w, i])
                         out.worst_mps2 = wp.max(out.worst_mps2, take)

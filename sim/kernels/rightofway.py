@@ -157,9 +157,9 @@ def goes_first(
     light = light_of(st, lanes, w, lane)
     if light == RED or light == YELLOW or lanes.lane_sign[lane] == STOP:
         return False
-    if waited_i > COURTESY_S and not scripted:
-        return False
     v_k = wp.max(st.vx_mps[w, k], 0.0)
+    if waited_i > COURTESY_S and not scripted and in_m - nose(st, w, k) > v_k * v_k / (2.0 * BRAKE_MPS2) + 1.0:
+        return False  # k can still stop
     if v_k < 0.5 and (waited_k > 1.0 or scripted):
         return False
     at_i = -st.entry_in_m[w, i]
