@@ -167,7 +167,7 @@ def _find_place(
     p = models[model]
     rear, front = 0.5 * p.length_m - p.centre_m, p.centre_m + 0.5 * p.length_m
     length = graph.lane_length_m[pool].astype(np.float64)
-    for _ in range(TRIALS):
+    for _ in range(TRIALS if len(pool) else 0):
         lane = int(rng.choice(pool, p=length / length.sum()))
         low = rear + 1.0
         high = min(float(graph.lane_stop_s_m[lane]), float(graph.lane_length_m[lane])) - front - 0.5
