@@ -43,10 +43,11 @@ def load_map(path_or_text: Path | str, name: str | None = None) -> RoadMap:
 def find_map(name_or_path: str | Path) -> Path:
     """The file of one of our own maps by name, or a path that exists. Raises ValueError."""
     path = Path(name_or_path)
-    if path.suffix == ".xodr":
-        if path.is_file():
-            return path
-    elif (MAPS / f"{name_or_path}.xodr").is_file():
-        return MAPS / f"{name_or_path}.xodr"
+    file = path if path.suffix == ".xodr" else MAPS / f"{name_or_path}.xodr"
+    try:
+        if file.is_file():
+            return file
+    except OSError:  # a name too long for any file
+        pass
     known = ", ".join(sorted(p.stem for p in MAPS.glob("*.xodr"))) or "none"
-    raise ValueError(f"map: found {str(name_or_path)!r}, expected an .xodr file that exists or one of: {known}")
+    raise ValueError(f"map: found {str(name_or_path)[:200]!r}, expected an .xodr file that exists or one of: {known}")

@@ -7,8 +7,8 @@ order: lights; the junction's priority records; stop and yield signs; left turn 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -49,23 +49,31 @@ class Entry:
 def conflicts(lanes: list[GraphLane], members: list[list[int]], links: list[Pair], entries: dict[int, Entry],
               priorities: list[set[tuple[str, str]]]) -> list[Conflict]:  # fmt: skip
     """All conflicts, both ways, sorted by lane and other. `members`: junction lanes of each junction."""
+    linked = set(links)
     before: dict[int, set[int]] = {}
     for a, b in links:
         before.setdefault(b, set()).add(a)
     out = []
     for group, priority in zip(members, priorities, strict=True):
-        boxes = {i: (lanes[i].line_m[:, :2].min(axis=0), lanes[i].line_m[:, :2].max(axis=0)) for i in group}
-        for a, b in combinations(group, 2):
-            apart = np.maximum(boxes[a][0] - boxes[b][1], boxes[b][0] - boxes[a][1]).max() > SWEPT_M
-            if apart or lanes[a].key[0] == lanes[b].key[0] or before.get(a, set()) & before.get(b, set()):
+        for a, b in _close(lanes, group):
+            if lanes[a].key[0] == lanes[b].key[0] or before.get(a, set()) & before.get(b, set()):
                 continue
             stretch = _stretch(lanes[a], lanes[b])
-            if stretch is None or (a, b) in links or (b, a) in links:
+            if stretch is None or (a, b) in linked or (b, a) in linked:
                 continue
             own, other = stretch
             rank = _rank(entries[a], entries[b], priority)
             out += [Conflict(a, b, *own, *other, rank), Conflict(b, a, *other, *own, -rank)]
     return sorted(out, key=lambda c: (c.lane, c.other))
+
+
+def _close(lanes: list[GraphLane], group: list[int]) -> Iterator[Pair]:
+    """Pairs of lanes whose bounding boxes come closer than SWEPT_M."""
+    low = np.array([lanes[i].line_m[:, :2].min(axis=0) for i in group]).reshape(-1, 2)
+    high = np.array([lanes[i].line_m[:, :2].max(axis=0) for i in group]).reshape(-1, 2)
+    for n, a in enumerate(group):
+        apart = np.maximum(low[n] - high[n + 1 :], low[n + 1 :] - high[n]).max(axis=1)
+        yield from ((a, group[n + 1 + int(k)]) for k in np.flatnonzero(apart <= SWEPT_M))
 
 
 def _stretch(a: GraphLane, b: GraphLane) -> tuple[tuple[float, float], tuple[float, float]] | None:

@@ -25,7 +25,7 @@ GREEN_S, ALL_RED_S = 10.0, 2.0  # CARLA's towns give no durations; these are its
 REACH_M = 60.0  # a light or sign counts for a junction at most so far ahead
 LANE_ENDS_M = 2.5  # a lane that leads nowhere is no lane where it is narrower
 DEFAULT_LIMIT_MPS = 50.0 / 3.6
-MIN_LIMIT_MPS = 1.0
+LIMITS_MPS = 1.0, 100.0
 Validity = tuple[tuple[int, int], ...]
 
 
@@ -83,11 +83,17 @@ class Network:
     def ahead(self, lane: int, reach_m: float) -> set[int]:
         """Entries of the next junction, at most reach_m past the end of `lane`."""
         out: set[int] = set()
-        for i in self.after[lane]:
-            if self.junction[i] >= 0:
-                out.add(i)
-            elif self.lanes[i].length_m <= reach_m:
-                out |= self.ahead(i, reach_m - max(self.lanes[i].length_m, 1.0))
+        best, todo = {lane: reach_m}, [(lane, reach_m)]
+        while todo:
+            at, left = todo.pop()
+            for i in self.after[at]:
+                if self.junction[i] >= 0:
+                    out.add(i)
+                elif self.lanes[i].length_m <= left:
+                    rest = left - max(self.lanes[i].length_m, 1.0)
+                    if rest > best.get(i, -np.inf):  # else it has been here with farther to go
+                        best[i] = rest
+                        todo.append((i, rest))
         return out
 
     def controlled(self, post: SignalPost) -> set[int]:
@@ -175,15 +181,17 @@ def speed_limits(road_map: RoadMap, network: Network) -> list[float]:
     for post in road_map.signals:
         if post.kind == "speed" and post.value > 0.0:
             signs.setdefault((post.road, post.forward), []).append(post)
+    found = [_signs_on(lane, signs) for lane in network.lanes]
+    known: dict[int, float | None] = {}
     limits = []
     for i, lane in enumerate(network.lanes):
-        values = [_record_limit(lane), _sign_limit(network, signs, i)]
+        values = [_record_limit(lane), _sign_limit(network, found, i, known)]
         limits.append(min((v for v in values if v is not None), default=None))
     for i in range(len(limits)):
         if limits[i] is None and network.junction[i] >= 0:
             before = [limits[p] for p in network.before[i] if limits[p] is not None]
             limits[i] = min((v for v in before if v is not None), default=None)
-    return [max(v, MIN_LIMIT_MPS) if v is not None else DEFAULT_LIMIT_MPS for v in limits]
+    return [float(np.clip(v, *LIMITS_MPS)) if v is not None else DEFAULT_LIMIT_MPS for v in limits]
 
 
 def _record_limit(lane: GraphLane) -> float | None:
@@ -204,19 +212,29 @@ def _signs_on(lane: GraphLane, signs: dict[tuple[str, bool], list[SignalPost]]) 
     return sorted(out)
 
 
-def _sign_limit(network: Network, signs: dict[tuple[str, bool], list[SignalPost]], lane: int) -> float | None:
-    found = _signs_on(network.lanes[lane], signs)
-    start, upstream, seen = None, lane, {lane}
-    while network.junction[upstream] < 0 and start is None:
-        before = [p for p in network.before[upstream] if network.junction[p] < 0 and p not in seen]
+def _sign_limit(network: Network, found: list[list[tuple[float, float]]], lane: int,
+                known: dict[int, float | None]) -> float | None:  # fmt: skip
+    places = [0.0, *(s for s, _ in found[lane]), network.lanes[lane].length_m]
+    values = [_inherited(network, found, lane, known), *(v for _, v in found[lane])]
+    return values[int(np.argmax(np.diff(places)))]
+
+
+def _inherited(network: Network, found: list[list[tuple[float, float]]], lane: int,
+               known: dict[int, float | None]) -> float | None:  # fmt: skip
+    """The last sign before the start of a lane; `known` keeps the answers."""
+    value, at, passed = None, lane, {lane: None}
+    while network.junction[at] < 0 and at not in known:
+        before = [p for p in network.before[at] if network.junction[p] < 0 and p not in passed]
         if not before:
             break
-        upstream = before[0]
-        seen.add(upstream)
-        start = next((v for _, v in reversed(_signs_on(network.lanes[upstream], signs))), None)
-    places = [0.0, *(s for s, _ in found), network.lanes[lane].length_m]
-    values = [start, *(v for _, v in found)]
-    return values[int(np.argmax(np.diff(places)))]
+        at = before[0]
+        if found[at]:
+            value = found[at][-1][1]
+            break
+        passed[at] = None
+    value = known.get(at) if value is None else value
+    known.update(dict.fromkeys(passed, value))
+    return value
 
 
 # ---------------------------------------------------------------- where to stop

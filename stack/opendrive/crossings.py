@@ -28,6 +28,8 @@ def crosswalks(road_map: RoadMap, lanes: list[GraphLane]) -> tuple[F64, list[Cro
         for lane in sorted(int(i) for i in tree.query(polygon, predicate="intersects")):
             part = shapely.intersection(lines[lane], polygon)
             ends = shapely.line_locate_point(lines[lane], shapely.points(shapely.get_coordinates(part)))
+            if not len(ends):  # they touch by a rounding error alone
+                continue
             row = min(int(ends.mean() / lanes[lane].step_m), len(lanes[lane].line_m) - 2)
             if abs(lanes[lane].line_m[row, 2] - quad[:, 2].mean()) > 3.0 or np.ptp(ends) < 0.1:
                 continue

@@ -69,7 +69,7 @@ def _vectorzero(document: Document) -> bool:
 def _post(road: Road, record: SignalRecord, flipped: bool, controllers: tuple[str, ...],
           references: tuple[SignalReference, ...], painted: bool = False) -> SignalPost:  # fmt: skip
     frame = reference(road, np.array([record.s_m]))
-    forward = record.t_m < 0.0 if record.orientation not in "+-" else (record.orientation == "+") != flipped
+    forward = record.t_m < 0.0 if record.orientation not in ("+", "-") else (record.orientation == "+") != flipped
     along = float(frame.hdg_rad[0]) + record.h_offset_rad + (0.0 if flipped or forward else np.pi)
     kind = SIGN_KINDS.get(record.type, "light" if record.type in LIGHT_TYPES else "other")
     value, place = record.value, frame.place(np.array([record.t_m]), record.z_offset_m)[0]
@@ -128,7 +128,9 @@ def signals(document: Document) -> list[SignalPost]:
                 out.append(post if lane == 0 or not post.painted else _restricted(post, lane))
     known = {post.id for post in out}
     for id_ in sorted((set(references) | set(controllers)) - known):
-        document.warnings.append(f"{document.file}: signal {id_} is referred to but is not in the file")
+        line, element = (references[id_][0].line, "signalReference") if id_ in references else (
+            document.controllers[controllers[id_][0]].line, "controller")  # fmt: skip
+        document.doubt("no such signal", line, element, f"signal {id_} is referred to but is not in the file")
     return out
 
 

@@ -18,6 +18,7 @@ from stack.opendrive.records import Geometry, LaneRecord, LaneSection, Road
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
 _CUBIC_STEPS = 512  # chords per cubic record
+_BLOCK = 32768  # stations
 EDGE_M = 1e-5
 
 
@@ -61,6 +62,10 @@ def _arc(k: float, ds: F64) -> tuple[F64, F64, F64]:
 
 
 def _spiral(k0: float, k1: float, length_m: float, ds: F64) -> tuple[F64, F64, F64]:
+    if len(ds) > _BLOCK:  # the nodes of all stations at once would take 32 times their memory
+        parts = [_spiral(k0, k1, length_m, ds[i : i + _BLOCK]) for i in range(0, len(ds), _BLOCK)]
+        u, v, turn = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return u, v, turn
     rate = (k1 - k0) / length_m if length_m > 0.0 else 0.0
     along = ds[:, None] * _NODES
     angle = along * (k0 + 0.5 * rate * along)

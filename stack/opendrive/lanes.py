@@ -13,10 +13,11 @@ from stack.opendrive.geometry import lane_edges, lane_height, reference
 from stack.opendrive.records import Document, LaneRecord, LaneSection, MapError, Road, RoadLink
 from stack.opendrive.roads import RoadMap
 
-DRIVABLE = {"driving", "entry", "exit", "onRamp", "offRamp", "connectingRamp", "slipLane", "bidirectional"}
+DRIVABLE = {"driving", "entry", "exit", "onRamp", "offRamp", "connectingRamp", "slipLane", "bidirectional", "mwyEntry",
+            "mwyExit"}  # fmt: skip
 MIN_LENGTH_M = 0.01
 MIN_WIDTH_M = 0.1  # lanes that are nowhere wider are placeholders
-MAX_LENGTH_M = 2e5
+MAX_LENGTH_M, MAX_JUNCTION_LANE_M = 2e5, 2e3  # within junctions each lane is compared with every other
 SLOPE_M = 1e-3  # half the difference from which slopes along the road are taken
 Key = tuple[str, int, int]  # road id, section index, lane id
 Pair = tuple[int, int]
@@ -64,9 +65,11 @@ def _section_lanes(road_map: RoadMap, road: Road, index: int, ids: list[int]) ->
             continue
         middle = frame.place(0.5 * (inner + outer))
         along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(middle[:, :2], axis=0).T))])
-        if along[-1] > MAX_LENGTH_M:
+        most = MAX_LENGTH_M if road_map.junction_of(road) < 0 else MAX_JUNCTION_LANE_M
+        if along[-1] > most:
             where = f"{road_map.document.file}:{section.lanes[id_].line}: <lane>"
-            raise MapError(f"{where}: found lane {id_} {along[-1]:g} m long, expected at most {MAX_LENGTH_M:g} m")
+            found = f"{named((road.id, index, id_))} {along[-1]:g} m long"
+            raise MapError(f"{where}: found {found}, expected at most {most:g} m")
         if along[-1] < MIN_LENGTH_M:
             continue
         count = max(int(np.ceil(along[-1] / POINT_STEP_M - 1e-6)), 1) + 1
@@ -98,6 +101,12 @@ def _section_lanes(road_map: RoadMap, road: Road, index: int, ids: list[int]) ->
         yield GraphLane((road.id, index, id_), road, section, section.lanes[id_], forward, line, yaw, own, width, step)
 
 
+def named(key: Key) -> str:
+    """A lane for people."""
+    road, section, lane = key
+    return f"lane {lane} of road {road}" + (f" (section {section})" if section else "")
+
+
 class Linker:
     """Gathers the links between lanes; what leads nowhere is noted in the map's warnings and left out."""
 
@@ -106,10 +115,8 @@ class Linker:
         self.index = {lane.key: i for i, lane in enumerate(lanes)}
         self.pairs: set[Pair] = set()
 
-    def warn(self, line: int, text: str) -> None:
-        warning = f"{self.document.file}:{line}: <link>: {text}"
-        if warning not in self.document.warnings:
-            self.document.warnings.append(warning)
+    def dangling(self, line: int, element: str, text: str) -> None:
+        self.document.doubt("leads nowhere", line, element, text)
 
     def join(self, a: Key, a_end: bool, b: Key, b_end: bool, line: int) -> None:
         """Join end or start of lane a with end or start of lane b, in the direction in which they drive."""
@@ -117,7 +124,9 @@ class Linker:
             return
         a_leaves, b_leaves = (a[2] < 0) == a_end, (b[2] < 0) == b_end
         if a_leaves == b_leaves:
-            self.warn(line, f"lanes {a} and {b} meet head-on; the link is left out")
+            self.document.doubt(
+                "head-on", line, "link", f"{named(a)} and {named(b)} meet head-on; the link is left out"
+            )
             return
         first, second = (a, b) if a_leaves else (b, a)
         self.pairs.add((self.index[first], self.index[second]))
@@ -134,16 +143,18 @@ class Linker:
 
     def check(self, section: LaneSection, id_: int, lane: LaneRecord, road: Road) -> None:
         if id_ not in section.lanes:
-            self.warn(lane.line, f"lane {lane.id} of road {road.id} leads to lane {id_}, which does not exist")
+            self.dangling(
+                lane.line, "lane", f"lane {lane.id} of road {road.id} leads to lane {id_}, which does not exist"
+            )
 
     def road_end(self, road: Road, link: RoadLink | None, at_end: bool) -> None:
         if link is None or link.kind != "road":
             if link is not None and link.kind == "junction" and link.id not in self.document.junctions:
-                self.warn(road.line, f"road {road.id} leads to junction {link.id}, which does not exist")
+                self.dangling(road.line, "road", f"road {road.id} leads to junction {link.id}, which does not exist")
             return
         other = self.document.roads.get(link.id)
         if other is None:
-            self.warn(road.line, f"road {road.id} leads to road {link.id}, which does not exist")
+            self.dangling(road.line, "road", f"road {road.id} leads to road {link.id}, which does not exist")
             return
         own_index = len(road.sections) - 1 if at_end else 0
         other_end = link.contact == "end"
@@ -156,14 +167,16 @@ class Linker:
     def junctions(self) -> None:
         for junction in self.document.junctions.values():
             if junction.kind == "virtual":
-                self.warn(0, f"junction {junction.id}: connections of virtual junctions are left out")
+                text = f"the connections of junction {junction.id}, which is virtual, are left out"
+                self.document.doubt("not read", junction.line, "junction", text)
                 continue
             for connection in junction.connections:
                 incoming = self.document.roads.get(connection.incoming)
                 connecting = self.document.roads.get(connection.connecting)
                 if incoming is None or connecting is None:
                     name = connection.connecting if connecting is None else connection.incoming
-                    self.warn(0, f"junction {junction.id} connects road {name!r}, which does not exist")
+                    text = f"junction {junction.id} connects road {name!r}, which does not exist"
+                    self.dangling(connection.line, "connection", text)
                     continue
                 at_end = connection.contact == "end"
                 incoming_end = _incoming_end(incoming, connecting, at_end, junction.id)
@@ -172,7 +185,9 @@ class Linker:
                 for from_, to in connection.lane_links:
                     if from_ not in incoming.sections[a].lanes or to not in connecting.sections[b].lanes:
                         ends = f"lane {from_} of road {incoming.id} to lane {to} of road {connecting.id}"
-                        self.warn(connecting.line, f"junction {junction.id} links {ends}: no such lane")
+                        self.dangling(
+                            connection.line, "connection", f"junction {junction.id} links {ends}: no such lane"
+                        )
                     self.join((incoming.id, a, from_), incoming_end, (connecting.id, b, to), at_end, connecting.line)
 
 

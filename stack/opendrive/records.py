@@ -14,6 +14,16 @@ class MapError(ValueError):
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Something in a file that is left out or looks wrong, and does not keep the map from being used."""
+
+    kind: str  # a few words that all of its kind share
+    line: int
+    element: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Geometry:
     """One record of the plan view. `params`: line (), arc (curvature,), spiral (start, end curvature),
     poly3 (a, b, c, d), paramPoly3 (aU, bU, cU, dU, aV, bV, cV, dV); `normalized`: its p runs from 0 to 1."""
@@ -75,6 +85,7 @@ class SignalReference:
     s_m: float
     orientation: str
     lanes: tuple[tuple[int, int], ...]  # validity, from lane to lane
+    line: int
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,7 @@ class Connection:
     connecting: str
     contact: str
     lane_links: tuple[tuple[int, int], ...]
+    line: int
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,7 @@ class Junction:
     connections: tuple[Connection, ...]
     priorities: tuple[tuple[str, str], ...]  # (high road, low road)
     controllers: tuple[tuple[str, int | None], ...]  # (controller id, sequence)
+    line: int
 
 
 @dataclass(frozen=True)
@@ -161,6 +174,7 @@ class Controller:
     name: str
     signals: tuple[str, ...]
     settings: dict[str, float]  # green_s, red_s from userData of our own maps
+    line: int
 
 
 @dataclass(frozen=True)
@@ -171,8 +185,11 @@ class Document:
     roads: dict[str, Road]
     junctions: dict[str, Junction]
     controllers: dict[str, Controller]
-    warnings: list[str] = field(default_factory=list)
+    doubts: dict[Doubt, None] = field(default_factory=dict)  # as an ordered set
     text: str = ""  # what was read
+
+    def doubt(self, kind: str, line: int, element: str, text: str) -> None:
+        self.doubts[Doubt(kind, line, element, text)] = None
 
 
 EMPTY_POLY: F64 = np.zeros((0, 5))

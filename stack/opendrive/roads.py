@@ -57,7 +57,8 @@ class RoadMap:
 
     @property
     def warnings(self) -> list[str]:
-        return self.document.warnings
+        """What was found doubtful so far: by the reader, and by what has been worked out since."""
+        return [f"{self.document.file}:{d.line}: <{d.element}>: {d.text}" for d in self.document.doubts]
 
     @property
     def georeference(self) -> str:
