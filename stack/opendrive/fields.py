@@ -27,15 +27,19 @@ _SAMPLES = np.linspace(0.0, 1.0, 65)
 class Fields:
     """Reads attributes of one file; remembers the file's name for errors and gathers doubts."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, lines: dict[Element, int]) -> None:
         self.file = file
+        self.lines = lines
         self.doubts: list[Doubt] = []
 
+    def line(self, el: Element) -> int:
+        return self.lines.get(el) or int(el.sourceline or 0)
+
     def error(self, el: Element, found: str, expected: str) -> MapError:
-        return MapError(f"{self.file}:{el.sourceline}: <{el.tag}>: found {one_line(found)}, expected {expected}")
+        return MapError(f"{self.file}:{self.line(el)}: <{el.tag}>: found {one_line(found)}, expected {expected}")
 
     def doubt(self, kind: str, el: Element, text: str) -> None:
-        self.doubts.append(Doubt(kind, el.sourceline, el.tag, one_line(text)))
+        self.doubts.append(Doubt(kind, self.line(el), el.tag, one_line(text)))
 
     def number(self, el: Element, name: str, default: float | None = None, low: float = -MAX_NUMBER,
                high: float = MAX_NUMBER) -> float:  # fmt: skip

@@ -69,7 +69,7 @@ class Reader(Fields):
 
     def signal_reference(self, el: Element, road: str, length_m: float) -> SignalReference:
         at, facing = self.station(el, length_m), el.get("orientation", "none")
-        return SignalReference(self.text(el, "id"), road, at, facing, self.validity(el), el.sourceline)
+        return SignalReference(self.text(el, "id"), road, at, facing, self.validity(el), self.line(el))
 
     def object(self, el: Element, length_m: float) -> ObjectRecord:
         outline = el.find("outline") if el.find("outline") is not None else el.find("outlines/outline")
@@ -134,7 +134,7 @@ class Reader(Fields):
             signals=tuple(self.signal(x, length) for x in el.iterfind("signals/signal")),
             references=tuple(self.signal_reference(x, id_, length) for x in el.iterfind("signals/signalReference")),
             objects=tuple(self.object(x, length) for x in el.iterfind("objects/object")),
-            line=el.sourceline,
+            line=self.line(el),
         )
 
     def counted(self, road: Element, found: tuple[LaneSection, ...]) -> tuple[LaneSection, ...]:
@@ -156,7 +156,7 @@ class Reader(Fields):
             other = c.get("connectingRoad") or c.get("linkedRoad") or ""
             links = tuple((self.integer(x, "from"), self.integer(x, "to")) for x in c.findall("laneLink"))
             contact = c.get("contactPoint", "start")
-            connections.append(Connection(c.get("incomingRoad", ""), other, contact, links, c.sourceline))
+            connections.append(Connection(c.get("incomingRoad", ""), other, contact, links, self.line(c)))
         return Junction(
             id=self.text(el, "id"),
             name=el.get("name", ""),
@@ -167,14 +167,14 @@ class Reader(Fields):
                 (self.text(c, "id"), self.integer(c, "sequence") if c.get("sequence") else None)
                 for c in el.findall("controller")
             ),
-            line=el.sourceline,
+            line=self.line(el),
         )
 
     def controller(self, el: Element) -> Controller:
         signals = dict.fromkeys(self.text(c, "signalId") for c in el.findall("control"))  # unique, in order
         settings = {u.get("code"): self.number(u, "value", low=0.0)
                     for u in el.findall("userData") if u.get("code") in ("green_s", "red_s")}  # fmt: skip
-        return Controller(self.text(el, "id"), el.get("name", ""), tuple(signals), settings, el.sourceline)
+        return Controller(self.text(el, "id"), el.get("name", ""), tuple(signals), settings, self.line(el))
 
     def unique(self, elements: Iterator[Element], read: Callable[[Element], Any]) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -205,5 +205,5 @@ class Reader(Fields):
 
 def read(source: Path | str, file: str) -> Document:
     """Parse a file or a text. Raises MapError."""
-    root, text = parse(source, file)
-    return replace(Reader(file).document(root), text=text)
+    root, text, lines = parse(source, file)
+    return replace(Reader(file, lines).document(root), text=text)

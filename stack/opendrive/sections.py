@@ -102,7 +102,7 @@ def _lane(fields: Fields, el: Element, length_m: float) -> LaneRecord:
         predecessor=tuple(fields.integer(x, "id") for x in el.iterfind("link/predecessor")),
         successor=tuple(fields.integer(x, "id") for x in el.iterfind("link/successor")),
         speed=tuple((s, v) for s, v in speeds if v is not None),
-        line=el.sourceline,
+        line=fields.line(el),
     )
 
 

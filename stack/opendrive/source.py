@@ -5,23 +5,26 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
 
 from lxml import etree
 
 from stack.opendrive.records import MapError
 
+MAX_SOURCELINE = 65535
 MAX_BYTES = 256_000_000  # the tree takes about ten times as much memory
 Element = Any
 
 
-def parse(source: Path | str, file: str) -> tuple[Element, str]:
-    """Root element and text of a file or a text; `file` names it in errors. Raises MapError."""
+def parse(source: Path | str, file: str) -> tuple[Element, str, dict[Element, int]]:
+    """Root element, text, and lines (see `_lines`) of a file or a text; `file` names it in errors. Raises MapError."""
     data = _bytes(source, file)
     if not data.strip():
         raise MapError(f"{file}:1: <OpenDRIVE>: found an empty file, expected OpenDRIVE")
+    parser_encoding = None if isinstance(source, Path) else "utf-8"
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True,
-        encoding=None if isinstance(source, Path) else "utf-8",
+        encoding=parser_encoding,
     )  # fmt: skip
     try:
         root = etree.fromstring(data, parser)
@@ -33,7 +36,7 @@ def parse(source: Path | str, file: str) -> tuple[Element, str]:
         if isinstance(el.tag, str) and el.tag.startswith("{"):
             el.tag = el.tag.partition("}")[2]
     encoding = root.getroottree().docinfo.encoding if isinstance(source, Path) else "utf-8"
-    return root, data.decode(_known(encoding), "replace")
+    return root, data.decode(_known(encoding), "replace"), _lines(root, data, parser_encoding)
 
 
 def one_line(text: str) -> str:
@@ -55,6 +58,21 @@ def _bytes(source: Path | str, file: str) -> bytes:
         return source.read_bytes()
     except OSError as problem:
         raise MapError(f"{file}:1: <OpenDRIVE>: found {problem.strerror}, expected a readable file") from None
+
+
+def _lines(root: Element, data: bytes, encoding: str | None) -> dict[Element, int]:
+    """Lines of the elements of files so long that `sourceline`, 16 bits wide, cannot tell; empty for others."""
+    if data.count(b"\n") < MAX_SOURCELINE:
+        return {}
+    lines: list[int] = []
+    parser = expat.ParserCreate(encoding)
+    parser.StartElementHandler = lambda *_: lines.append(parser.CurrentLineNumber)
+    parser.DefaultHandler = lambda _: None  # with one, entities stay closed here too
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError:  # an encoding that only libxml2 knows
+        return {}
+    return dict(zip(root.iter(etree.Element), lines, strict=False))
 
 
 def _known(encoding: str | None) -> str:
