@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from stack.lanegraph import LaneGraph
-from stack.opendrive import MAPS, RoadMap, build_graph, find_map, load_map
+from stack.opendrive import MAPS, Doubt, RoadMap, build_graph, doubts, find_map, load_map
 
 app = typer.Typer(help="Maps: list, check, preview.", no_args_is_help=True)
 STRIP_COLOURS = {
@@ -19,6 +19,7 @@ STRIP_COLOURS = {
     "border": "#c9c2b4", "median": "#c4d8b0", "parking": "#c7cfe2", "biking": "#e8b9a8", "stop": "#d4d2ca",
 }  # fmt: skip
 MAX_PIXELS = 3200
+EXAMPLES = 3  # of each kind of warning
 
 
 def list_maps() -> list[str]:
@@ -27,7 +28,9 @@ def list_maps() -> list[str]:
 
 
 def check(file: str | Path) -> dict[str, Any]:
-    """Statistics of a map, its warnings among them. Raises MapError or ValueError with what is wrong."""
+    """Statistics of a map; under "warnings" what is doubtful in it: for each kind how many, and the first few as text.
+
+    Raises MapError or ValueError with what is wrong."""
     road_map = load_map(find_map(file))
     graph = build_graph(road_map)
     kinds, counts = np.unique([strip.kind for strip in road_map.strips(20.0)], return_counts=True)
@@ -48,8 +51,18 @@ def check(file: str | Path) -> dict[str, Any]:
         "conflicts": len(graph.conflict_lane) // 2,
         "crosswalks": len(graph.crosswalk_xyz_m),
         "sidewalks": len(graph.walk_start),
-        "warnings": road_map.warnings,
+        "warnings": _by_kind(doubts(road_map, graph), road_map.document.file),
     }
+
+
+def _by_kind(found: list[Doubt], file: str) -> dict[str, dict[str, Any]]:
+    out: dict[str, dict[str, Any]] = {}
+    for doubt in found:
+        kind = out.setdefault(doubt.kind, {"count": 0, "examples": []})
+        kind["count"] += 1
+        if kind["count"] <= EXAMPLES:
+            kind["examples"].append(f"{file}:{doubt.line}: <{doubt.element}>: {doubt.text}")
+    return out
 
 
 def preview(file: str | Path, out: Path, window_m: tuple[float, float, float, float] | None = None) -> None:
@@ -64,8 +77,9 @@ def preview(file: str | Path, out: Path, window_m: tuple[float, float, float, fl
 
     road_map = load_map(find_map(file))
     graph = build_graph(road_map)
-    low = np.array([graph.x_m.min(), graph.y_m.min()]) - 15.0
-    high = np.array([graph.x_m.max(), graph.y_m.max()]) + 15.0
+    low, high = np.array([[graph.x_m.min(), graph.y_m.min()], [graph.x_m.max(), graph.y_m.max()]], np.float64)
+    margin = max(15.0, 0.02 * float((high - low).max()))  # a long straight road is a picture too
+    low, high = low - margin, high + margin
     if window_m is not None:
         low, high = np.array(window_m[:2]), np.array(window_m[2:])
     size = high - low
@@ -160,18 +174,39 @@ def list_command() -> None:
 
 
 @app.command("check")
-def check_command(map_: Annotated[str, typer.Argument(metavar="MAP", help="a name, or an .xodr file")]) -> None:
-    """What a map holds, or what is wrong with it."""
+def check_command(
+    map_: Annotated[str, typer.Argument(metavar="MAP", help="a name, or an .xodr file")],
+    json_: Annotated[
+        str | None, typer.Option("--json", help="Write the results as one JSON object; - for stdout.")
+    ] = None,
+) -> None:
+    """What a map holds and what is doubtful in it; or what is wrong with it, with exit code 2."""
+    from scripts.cli import emit
+
     try:
         found = check(map_)
+        emit(found, json_)
     except ValueError as problem:
         typer.echo(str(problem), err=True)
         raise typer.Exit(2) from None
+    if json_ == "-":
+        return
+    kinds = found.pop("warnings")
     for key, value in found.items():
-        if key != "warnings":
-            typer.echo(f"{key}: {value}")
-    for warning in found["warnings"]:
-        typer.echo(f"warning: {warning}")
+        typer.echo(f"{key}: {_plain(value)}")
+    typer.echo(f"warnings: {sum(kind['count'] for kind in kinds.values()) or 'none'}")
+    for name, kind in kinds.items():
+        typer.echo(f"\n{name}: {kind['count']}")
+        for example in kind["examples"]:
+            typer.echo(f"  {example}")
+        if kind["count"] > len(kind["examples"]):
+            typer.echo(f"  ... and {kind['count'] - len(kind['examples'])} more")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @app.command("preview")

@@ -20,7 +20,7 @@ from sim.batch import Batch
 from sim.spawn import spawn
 from sim.state import Driver
 from stack.lanegraph import LaneGraph
-from stack.opendrive import MAPS, MapError, RoadMap, build_graph, find_map, load_map, source
+from stack.opendrive import MAPS, MapError, RoadMap, build_graph, doubts, find_map, load_map, source
 from stack.vehicle import load_vehicle
 
 DATA = Path(__file__).parents[2] / "shared/data/maps"
@@ -50,6 +50,7 @@ def works(road_map: RoadMap) -> LaneGraph:
                  "lane_limit_mps", "signal_cycle_s", "head_xyz_m", "crosswalk_xyz_m", "walk_xyz_m"):  # fmt: skip
         assert np.isfinite(getattr(graph, name)).all(), name
     assert (graph.lane_step_m > 0.0).all() and (graph.lane_count >= 2).all()
+    assert all(doubt.text.isprintable() for doubt in doubts(road_map, graph))
     assert np.abs(graph.x_m).max() < 1e6 and np.abs(graph.y_m).max() < 1e6
     batch = Batch(graph, MODELS, 2, 8)
     batch.reset_world(0, spawn(graph, MODELS, 1, 6, 2), seed=1)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stack.opendrive.doubts import doubts
 from stack.opendrive.furniture import MapObject, SignalPost
 from stack.opendrive.graph import build_graph
 from stack.opendrive.reader import read
-from stack.opendrive.records import MapError
+from stack.opendrive.records import Doubt, MapError
 from stack.opendrive.roads import Mark, RoadMap, Strip
 
 __all__ = [
     "MAPS",
+    "Doubt",
     "MapError",
     "MapObject",
     "Mark",
@@ -23,6 +25,7 @@ __all__ = [
     "SignalPost",
     "Strip",
     "build_graph",
+    "doubts",
     "find_map",
     "load_map",
 ]

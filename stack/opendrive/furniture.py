@@ -47,6 +47,7 @@ class SignalPost:
     width_m: float
     z_offset_m: float
     painted: bool  # on the asphalt: no post, no face
+    line: int  # of the file
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _post(road: Road, record: SignalRecord, flipped: bool, controllers: tuple[st
         xyz_m=place, yaw_rad=float(wrap(along + np.pi)), value=value,
         dynamic=record.dynamic, controllers=controllers, road=road.id, s_m=record.s_m, t_m=record.t_m, forward=forward,
         lanes=record.lanes, references=references, height_m=record.height_m, width_m=record.width_m,
-        z_offset_m=record.z_offset_m, painted=painted,
+        z_offset_m=record.z_offset_m, painted=painted, line=record.line,
     )  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def _sign_object(record: ObjectRecord) -> SignalRecord | None:
         id=f"object {record.id}", name=record.name, type="274" if speed else "206", subtype="", dynamic=False,
         s_m=record.s_m, t_m=record.t_m, z_offset_m=record.z_offset_m, h_offset_rad=record.hdg_rad,
         orientation=record.orientation, value=float(speed[1]) if speed else -1.0, unit="km/h",
-        height_m=record.height_m, width_m=record.width_m, lanes=(),
+        height_m=record.height_m, width_m=record.width_m, lanes=(), line=record.line,
     )  # fmt: skip
 
 

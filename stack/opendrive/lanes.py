@@ -204,6 +204,9 @@ def lane_links(road_map: RoadMap, lanes: list[GraphLane]) -> list[Pair]:
     """Sorted pairs (lane, successor), indices into `lanes`."""
     linker = Linker(road_map, lanes)
     for road in road_map.document.roads.values():
+        if road.junction not in ("-1", "") and road.junction not in road_map.junction_index:
+            text = f"road {road.id} belongs to junction {road.junction}, which does not exist"
+            road_map.document.doubt("no such junction", road.line, "road", text)
         linker.road_sections(road)
         linker.road_end(road, road.predecessor, False)
         linker.road_end(road, road.successor, True)

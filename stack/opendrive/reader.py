@@ -65,6 +65,7 @@ class Reader(Fields):
             height_m=self.either_way(el, "height", 0.0, MAX_AWAY_M),
             width_m=self.either_way(el, "width", 0.0, MAX_AWAY_M),
             lanes=self.validity(el),
+            line=self.line(el),
         )
 
     def signal_reference(self, el: Element, road: str, length_m: float) -> SignalReference:
@@ -100,6 +101,7 @@ class Reader(Fields):
             height_m=sizes["height"],
             local=local,
             corners=np.array(corners) if corners else np.zeros((0, 4)),
+            line=self.line(el),
         )
 
     def road(self, el: Element) -> Road:

@@ -105,6 +105,7 @@ class SignalRecord:
     height_m: float
     width_m: float
     lanes: tuple[tuple[int, int], ...]
+    line: int
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class ObjectRecord:
     height_m: float
     local: bool
     corners: F64
+    line: int
 
 
 @dataclass(frozen=True)
