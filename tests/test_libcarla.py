@@ -16,7 +16,7 @@ from lxml import etree
 from scipy.integrate import quad, solve_ivp
 from shared_maps import graph_of, map_of
 
-from stack.opendrive import MAPS, RoadMap, build_graph, load_map
+from stack.opendrive import MAPS, RoadMap, load_map
 from stack.opendrive.lanes import GraphLane, graph_lanes
 
 carla = pytest.importorskip("carla")
@@ -175,7 +175,7 @@ def test_landmarks_stand_where_the_file_says(path: Path) -> None:
     signs out of the lanes that it thinks they are in; it takes no notice of a signal's `orientation`."""
     elements, posts = elements_of(path), {post.id.removeprefix("object "): post for post in map_of(path).signals}
     vector_zero = path.parent == DATA
-    moved = ignored = 0
+    moved = 0
     for mark in oracle_of(path).get_all_landmarks():
         by_object = ("signal", mark.id) not in elements
         road, el = elements["object" if by_object else "signal", mark.id]
@@ -201,21 +201,19 @@ def test_landmarks_stand_where_the_file_says(path: Path) -> None:
             assert np.hypot(*off[:2]) < 5.0
             assert off[2] == pytest.approx(-post.t_m * np.sin(roll), abs=2e-3)
             assert turned(yaw, hdg + offset) < 2e-3
-            ignored += against
     assert moved <= (0.03 * len(elements) if vector_zero else 0)  # out of a lane
-    assert vector_zero or ignored
 
 
 # ---------------------------------------------------------------- hand-made roads
 
 
 def one_road(shape: str, length: float, width: str = '<width sOffset="0" a="3" b="0" c="0" d="0"/>', lanes: str = "",
-             section: str = "", profiles: str = "") -> str:  # fmt: skip
+             profiles: str = "") -> str:  # fmt: skip
     return f"""<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="6"><geoReference><![CDATA[+lat_0=0 +lon_0=0
 ]]></geoReference></header><road name="a" id="1" length="{length!r}" junction="-1"><link/><planView>
 <geometry s="0" x="5" y="-7" hdg="0.4" length="{length!r}">{shape}</geometry></planView>{profiles}<lanes>{lanes}
 <laneSection s="0"><left><lane id="1" type="driving"><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane></left><center>
-<lane id="0" type="none"/></center><right><lane id="-1" type="driving">{width}</lane></right></laneSection>{section}
+<lane id="0" type="none"/></center><right><lane id="-1" type="driving">{width}</lane></right></laneSection>
 </lanes></road></OpenDRIVE>"""
 
 
@@ -291,15 +289,3 @@ def test_border_bounds_a_lane_and_libcarla_knows_only_width() -> None:
     middle = len(lane.s_m) // 2
     assert lane.width_m[middle] == pytest.approx(3.0 - 0.02 * lane.s_m[middle], abs=1e-9)
     assert carla.Map("border", text).get_waypoint_xodr(1, -1, 25.0).lane_width < 0.1
-
-
-def test_one_sided_sections_keep_the_other_side() -> None:
-    """libcarla has no lane there and ends the process when asked for it, so it is not asked."""
-    section = """<laneSection s="20" singleSide="true"><right><lane id="-1" type="driving"><link><predecessor id="-1"/></link>
-<width sOffset="0" a="4" b="0" c="0" d="0"/></lane></right></laneSection>"""
-    text = one_road("<line/>", 50.0, section=section)
-    graph = build_graph(load_map(text))
-    assert set(graph.lane_key) == {("1", 0, 1), ("1", 0, -1), ("1", 1, 1), ("1", 1, -1)}
-    left = graph.lane_key.index(("1", 1, 1))  # against s: it leads from s = 50 back to the first section
-    assert [graph.lane_key[k] for k in graph.successors(left)] == [("1", 0, 1)]
-    assert graph.width_m[graph.lane_start[left]] == pytest.approx(3.5)

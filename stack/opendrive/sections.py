@@ -118,6 +118,7 @@ def _mark(fields: Fields, el: Element) -> RoadMark:
     colour = el.get("color", "standard")
     colour = "white" if colour == "standard" else colour
     start, kind = fields.number(el, "sOffset", 0.0), el.get("type", "none")
+    kind = "broken" if kind == "botts dots" else kind  # they stand for one
     return RoadMark(start, kind, colour, width, el.get("laneChange", ""), tuple(lines))
 
 
