@@ -3,7 +3,8 @@
 import pytest
 
 LONGEST_FIRST = (
-    "test_cli", "test_closed_loop", "test_batch", "test_replay", "test_dataset", "test_maps", "test_scenery",
+    "test_cli", "test_closed_loop", "test_bad_maps", "test_libcarla", "test_batch", "test_replay", "test_dataset",
+    "test_maps", "test_scenery",
     "test_world_contract", "test_traffic", "test_lanegraph", "test_localizer", "test_vehicle", "test_reference",
     "test_network", "test_report", "test_tracker", "test_walkers", "test_camera",
 )  # fmt: skip
