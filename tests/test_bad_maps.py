@@ -87,6 +87,7 @@ def judged(path: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # of a busy machine; what counts is the time of each file
 def test_broken_files_work_or_say_what_is_wrong(tmp_path: Path) -> None:
     works(load_map(MAP))  # what the machine loads once is not the files' fault
     before_kb, outcomes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
