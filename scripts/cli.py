@@ -156,13 +156,25 @@ def dataset(
 
 @app.command()
 def bench(
-    seconds: Annotated[float, typer.Option("--seconds", help="Time spent on each figure.")] = 3.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.0, help="Time spent on each figure.")] = 3.0,
+    only: Annotated[
+        str, typer.Option("--only", help="Groups: traffic,learner,world,cameras,lidar,exact,drive,memory.")
+    ] = "",
+    beside: Annotated[
+        str, typer.Option("--beside", help="Other simulators to measure in this run: metadrive,highway-env.")
+    ] = "",
+    map_: Annotated[
+        str | None, typer.Option("--map", help="Where to measure: a name or FILE.xodr; default our longest town.")
+    ] = None,
     json_: JsonOption = None,
 ) -> None:
-    """Measure every speed figure of the docs, side by side on this machine."""
+    """Measure speed and exactness of the simulator, one thread, beside the bounds they are held to.
+
+    All groups but memory, which takes minutes, run by default; --beside alone runs only that.
+    """
     from scripts.bench import run
 
-    emit(run(seconds, quiet=json_ == "-"), json_)
+    emit(run(seconds, only, beside, map_, quiet=json_ == "-"), json_)
 
 
 @app.command()

@@ -1,0 +1,53 @@
+"""`ringroad bench`: what it measures can be measured, and is held to its bounds the right way round."""
+
+import numpy as np
+import pytest
+
+from scripts.bench import memory, run
+from scripts.bench.exact import Rays
+from scripts.bench.measure import rate_figure, time_figure
+from sim.actor_meshes import library
+from sim.geometry import Geometry, box_mesh
+
+
+def test_bounds_hold_times_down_and_rates_up() -> None:
+    slow, fast = time_figure("a", [2.0, 3.0, 4.0], 2.5, 1.0), time_figure("a", [0.5], 2.5, 1.0)
+    assert slow.median == 3.0 and not slow.meets(slow.at_least) and fast.meets(fast.at_least) and fast.meets(fast.aim)
+    rate = rate_figure("b", 10, [1.0, 2.0, 4.0], "steps/s", 4000, 6000)  # 10,000, 5,000 and 2,500 a second
+    assert rate.median == 5000.0 and rate.p10 < rate.median < rate.p90
+    assert rate.record()["passes_at_least"] is True and rate.record()["passes_aim"] is False
+
+
+def test_figures_of_one_world() -> None:
+    result = run(0.0, only="world", map_="town_a", quiet=True)
+    (figure,) = result["sim"].values()
+    assert 0.0 < figure["p10"] <= figure["median"] <= figure["p90"] and figure["unit"] == "ms"
+    assert result["machine"]["processor"] and result["machine"]["torch_threads"] == 1
+
+
+@pytest.mark.parametrize(("given", "text"), [({"only": "wheels"}, "wheels"), ({"beside_": "carla"}, "carla")])
+def test_unknown_names_are_refused(given: dict[str, str], text: str) -> None:
+    with pytest.raises(ValueError, match=rf"'{text}', expected one of"):
+        run(0.0, quiet=True, **given)
+
+
+def test_rays_name_the_face_in_front() -> None:
+    """A box two metres wide: its front is met at 9 m, a face behind it is no answer, and beside it there is none."""
+    rays = Rays(Geometry(box_mesh(np.array([2.0, 2.0, 2.0])), library(), 1, 1, "cpu"))
+    origin, ahead, beside = np.array([-10.0, 0.1, 1.3]), np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+    face, far = rays.cast(origin, np.stack([ahead, beside]))
+    assert far == pytest.approx([9.0, 0.0]) and face[1] == -1
+    assert rays.nearest(origin, ahead) == pytest.approx(9.0) and rays.nearest(origin, beside) == 0.0
+    everyone = np.arange(12)
+    right = rays.may_name(everyone, np.tile(origin, (1, 1)), np.tile(ahead, (12, 1)), np.full(12, 9.0))
+    assert np.flatnonzero(right).tolist() == [face[0]]
+
+
+@pytest.mark.slow
+def test_resets_leave_no_memory_behind() -> None:
+    assert memory.growth_mb("town_a", resets=40, ticks=100) < 5.0
+
+
+@pytest.mark.soak
+def test_a_thousand_resets_leave_no_memory_behind() -> None:
+    assert memory.growth_mb("town_a", memory.RESETS, memory.TICKS_EACH) < 5.0
