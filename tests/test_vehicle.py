@@ -7,42 +7,13 @@ import pytest
 import warp as wp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_graph import plain_graph
+from one_car import Car
 from scipy.integrate import solve_ivp
 
-from sim.batch import Batch
-from sim.state import Driver
 from stack.messages import Control
 from stack.vehicle import GRAVITY_MPS2, VEHICLES, control_of, load_vehicle, parameter_table, pedals, pedals_of
 
-FIELD = plain_graph()
 TICK_S = 0.05
-
-
-class Car:
-    """One vehicle in an open field."""
-
-    def __init__(self, name: str = "sedan", friction: float = 1.0, **row: float) -> None:
-        self.params = load_vehicle(name)
-        self.batch = Batch(FIELD, [self.params], 1, 1)
-        rows = {"kind": int(self.params.kind_id), "driver": int(Driver.EXTERNAL)} | row
-        self.batch.reset_world(0, {key: [value] for key, value in rows.items()}, seed=1, friction=friction)
-
-    def __getattr__(self, name: str) -> float:
-        return float(self.batch.state.numpy(name)[0, 0])
-
-    def drive(self, throttle: float, brake: float, steer: float, ticks: int = 1) -> None:
-        self.batch.set_pedals(0, 0, np.array([throttle, brake, steer], np.float32))
-        for _ in range(ticks):
-            self.batch.step()
-
-    def control(self, wheel_angle_rad: float, accel_mps2: float, ticks: int = 1) -> None:
-        for _ in range(ticks):
-            self.drive(*pedals(Control(wheel_angle_rad, accel_mps2), self.vx_mps, self.pitch_rad, self.params))
-
-    def hold_speed(self, wheel_angle_rad: float, speed_mps: float, ticks: int) -> None:
-        for _ in range(ticks):
-            self.control(wheel_angle_rad, 4.0 * (speed_mps - self.vx_mps))
 
 
 def test_left_steer_raises_y() -> None:
