@@ -1,7 +1,17 @@
 """A labelled data set on disk: pictures (JPEG), masks of CARLA's semantic ids (PNG) and one COCO file.
 
-Beside COCO's own keys an annotation carries `kind`, `distance_m`, `yaw_rad` and `visibility`, an image `focal_px`, and the
-file a list `lights` of traffic light windows: image, u, v, side in px, and LightState (UNKNOWN: hidden).
+Beside COCO's own keys an image carries `focal_px`, `matrix` (3 x 3), `distortion` (of a fisheye lens, else empty) and
+`ego_from_camera` (4 x 4), and an annotation
+
+    distance_m, yaw_rad   depth of the box's centre, heading in the ego frame
+    bbox                  round the object's silhouette with what is hidden of it, as far as it lies in the picture
+    visible_bbox          round the pixels that show it; full_bbox: round the whole silhouette, beyond the picture too
+    visibility            share of its pixels in the picture that show it
+    truncation            share of its silhouette beyond the picture (docs/sensors.md)
+    ego_from_actor, size_m   the 3D box: x, y within half of length and width, z from 0 to the height in the actor's frame
+
+The file has a list `lights` of traffic light windows (pinhole cameras only): image, u, v, side in px, and LightState
+(UNKNOWN: hidden).
 """
 
 from __future__ import annotations
@@ -46,7 +56,9 @@ class Writer:
         """All cameras of one frame, with their labels."""
         world_from_ego = truth.ego.pose.matrix()
         heads = visible_heads(graph, world_from_ego)
-        camera_of_head, window = crop_windows(graph, heads, world_from_ego, frame.cameras)
+        straight = np.array([k for k, image in enumerate(frame.cameras) if not image.distortion], np.int64)
+        camera_of_head, window = crop_windows(graph, heads, world_from_ego, tuple(frame.cameras[k] for k in straight))
+        camera_of_head = np.append(straight, -1)[camera_of_head]
         for k, (image, labels) in enumerate(zip(frame.cameras, truth.images, strict=True)):
             index = len(self.images)
             stem = f"{index:06d}_{image.name}"
@@ -55,7 +67,9 @@ class Writer:
             h, w = labels.semantic.shape
             self.images.append(
                 {"id": index, "file_name": f"{stem}.jpg", "width": w, "height": h, "camera": image.name,
-                 "focal_px": float(image.intrinsics[0, 0]), "map": graph.name, "tick": frame.tick}
+                 "focal_px": float(image.intrinsics[0, 0]), "map": graph.name, "tick": frame.tick,
+                 "matrix": image.intrinsics.tolist(), "distortion": list(image.distortion),
+                 "ego_from_camera": image.ego_from_camera.tolist()}
             )  # fmt: skip
             self._boxes(index, truth, k)
             mine = np.flatnonzero(camera_of_head == k)
@@ -70,7 +84,7 @@ class Writer:
                 self.lights.append({"image_id": index, "u": u, "v": v, "side": side, "state": state})
 
     def _boxes(self, index: int, truth: Truth, k: int) -> None:
-        boxes = truth.images[k].boxes
+        boxes, extents = truth.images[k].boxes, truth.images[k].extents
         for n in range(len(boxes.kind)):
             left, top, right, bottom = (float(value) for value in boxes.box_px[n])
             small = right - left < BOX_MIN_PX or bottom - top < BOX_MIN_PX
@@ -80,7 +94,9 @@ class Writer:
                 {"id": len(self.annotations), "image_id": index, "category_id": int(boxes.kind[n]), "iscrowd": 0,
                  "bbox": [left, top, right - left, bottom - top], "area": (right - left) * (bottom - top),
                  "distance_m": float(boxes.distance_m[n]), "yaw_rad": float(boxes.yaw_rad[n]),
-                 "visibility": float(boxes.score[n])}
+                 "visibility": float(boxes.score[n]), "truncation": float(extents.truncation[n]),
+                 "visible_bbox": _corner_and_size(extents.visible_px[n]), "full_bbox": _corner_and_size(extents.full_px[n]),
+                 "ego_from_actor": extents.ego_from_actor[n].tolist(), "size_m": extents.size_m[n].tolist()}
             )  # fmt: skip
 
     def close(self, info: dict[str, Any]) -> None:
@@ -90,6 +106,14 @@ class Writer:
         part = self.folder / "coco.json.part"
         part.write_text(text, encoding="utf-8")
         part.replace(self.folder / "coco.json")
+
+
+def _corner_and_size(box_px: NDArray[np.float32]) -> list[float]:
+    """left, top, right, bottom -> COCO's left, top, width, height; [] where there is no box."""
+    if np.isnan(box_px).any():
+        return []
+    left, top, right, bottom = box_px.tolist()
+    return [left, top, right - left, bottom - top]
 
 
 @dataclass(frozen=True)
@@ -116,6 +140,11 @@ def load(folder: Path) -> Samples:
     rows: list[list[dict[str, Any]]] = [[] for _ in coco["images"]]
     for annotation in coco["annotations"]:
         rows[annotation["image_id"]].append(annotation)
+    sizes = {(image["width"], image["height"], not image.get("distortion")) for image in coco["images"]}
+    if len(sizes) > 1 or not all(plain for _, _, plain in sizes):
+        raise ValueError(
+            f"{path}: found pictures of (width, height, pinhole) {sorted(sizes)}, expected one size, pinhole"
+        )
     rgb, classes = [], []
     for image in coco["images"]:
         rgb.append(decode_image(read_file(str(folder / "images" / image["file_name"]))))

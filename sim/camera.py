@@ -21,10 +21,11 @@ from sim.kernels.shade import Light, Picture, grain_table, shade, tone_table
 from sim.kernels.shadow import place_casters, shadow_map
 from sim.kernels.texture import Textures, noise_picture
 from sim.scenery import Scenery
+from sim.sightings import Sightings
 from sim.weather import Weather
-from stack.frames import BODY_FROM_OPTICAL, F64, Pose, intrinsics, inverse, transform, wrap
+from stack.frames import BODY_FROM_OPTICAL, F64, Pose, transform
 from stack.loop import TICK_S
-from stack.messages import CameraImage, CameraMount, Detections, Rig, TruthImages
+from stack.messages import CameraImage, CameraMount, Rig, TruthImages
 from stack.seeds import Stream, draws
 
 JPEG_QUALITY = 90
@@ -45,6 +46,7 @@ class Cameras:
         self._cameras = [_Camera(mount, geometry) for mount in rig.cameras]
         wp.load_module("sim.kernels.raster", device=geometry.device)  # before threads could ask for it at once
         wp.load_module("sim.kernels.shade", device=geometry.device)
+        wp.load_module("sim.kernels.extent", device=geometry.device)
         alone = wp.get_device(geometry.device).is_cuda or len(rig.cameras) < 2
         self._pool = None if alone else ThreadPoolExecutor(len(rig.cameras), "camera")
 
@@ -63,7 +65,7 @@ class Cameras:
 
         def one(camera: _Camera, key: int) -> tuple[CameraImage, TruthImages]:
             camera.draw(world_from_ego, shared, self._film, int(key))
-            return camera.image(tick), camera.truth(ego, self._geometry)
+            return camera.image(tick), camera.truth(ego)
 
         pairs = (map if self._pool is None else self._pool.map)(one, self._cameras, keys)
 
@@ -83,7 +85,7 @@ class _Camera:
         self.ego_from_camera = (
             transform(mount.x_m, mount.y_m, mount.z_m, mount.yaw_rad, mount.pitch_rad) @ BODY_FROM_OPTICAL
         )
-        self.intrinsics = intrinsics(w, h, mount.hfov_rad)
+        self.intrinsics = mount.matrix()
         self.world_from_camera = self.ego_from_camera
         v: Any = View()
         v.focal_px, v.centre_px, v.far_m = float(self.intrinsics[0, 0]), wp.vec2(0.5 * w, 0.5 * h), FAR_M
@@ -99,6 +101,7 @@ class _Camera:
         p.instance = wp.zeros((h, w), dtype=wp.int32, device=self._device)
         p.visible = wp.zeros(max(geometry.actors, 1), dtype=wp.int32, device=self._device)
         self._picture = p
+        self._sightings = Sightings(mount, geometry)
         self._chunks, self._actors = geometry.chunks, geometry.actors
 
     def draw(self, world_from_ego: F64, shared: tuple[Any, ...], film: tuple[Any, Any], grain_key: int) -> None:
@@ -135,34 +138,12 @@ class _Camera:
         data = jpeg.numpy().tobytes()
         return CameraImage(self.mount.name, tick * TICK_S, data, decoded, self.intrinsics, self.ego_from_camera)
 
-    def truth(self, ego: Pose, geometry: Geometry) -> TruthImages:
-        """Copies of the other modalities, and boxes of all actors that can be seen."""
+    def truth(self, ego: Pose) -> TruthImages:
+        """Copies of the other modalities, and the labels of all actors that can be seen."""
         p = self._picture
         semantic, instance, depth = (wp.to_torch(a).clone() for a in (p.semantic, p.instance, p.depth_m))
-        return TruthImages(semantic, instance, depth, self._boxes(ego, geometry.arrays))
-
-    def _boxes(self, ego: Pose, g: Any) -> Detections:
-        """Bounds of the silhouettes, hidden parts included, clipped to the picture; score: visible share."""
-        c, step = self._cover, self._view.step
-        visible, total = self._picture.visible.numpy(), c.total.numpy()
-        rows = np.flatnonzero((visible > 0) & (total > 0))
-        edges = [
-            c.left.numpy()[rows] - 0.5,
-            c.top.numpy()[rows] - 0.5,
-            c.right.numpy()[rows] + 0.5,
-            c.bottom.numpy()[rows] + 0.5,
-        ]
-        box = np.clip(np.stack(edges, axis=-1) * step, 0.0, (self.mount.width_px, self.mount.height_px) * 2)
-        base, size, heading = g.base.numpy()[rows], g.size.numpy()[rows], g.heading.numpy()[rows]
-        centre = base + 0.5 * size * (0.0, 0.0, 1.0)
-        camera_from_world = inverse(self.world_from_camera)
-        distance = centre @ camera_from_world[2, :3] + camera_from_world[2, 3]
-        yaw = wrap(np.arctan2(heading[:, 1], heading[:, 0]).astype(np.float64) - ego.yaw_rad)
-        share = np.minimum(visible[rows] / np.maximum(total[rows], 1), 1.0)
-        return Detections(
-            box.astype(np.float32), g.kind.numpy()[rows].astype(np.uint8), share.astype(np.float32),
-            distance.astype(np.float32), yaw.astype(np.float32), rows.astype(np.int32),
-        )  # fmt: skip
+        labels = self._sightings(ego, self.world_from_camera, self._view, self._cover, p)
+        return TruthImages(semantic, instance, depth, *labels)
 
 
 def _textures(scenery: Scenery, seed: int, device: str) -> Any:

@@ -275,6 +275,7 @@ class Geometry:
 
     def update(self, state: State, world: int = 0, viewer: int = 0) -> None:
         """Place the actors of one world and take over its lights. Row `viewer` is left out (-1: nobody is)."""
+        self.state, self.world = state, world
         inputs = [state.arrays, world, viewer, self._library, self.arrays]
         wp.launch(_place_actors, dim=min(self.actors, state.actors), inputs=inputs, device=self.device)
         signals = min(self.signals, state.arrays.signal_state.shape[1])

@@ -57,8 +57,10 @@ class ReplayWorld:
         if truth.images:
             return truth
         nothing = torch.zeros((0, 0), dtype=torch.uint8, device=self.recording.device)
-        boxes = self.recording.boxes(truth.tick)
-        return replace(truth, images=tuple(TruthImages(nothing, nothing.int(), nothing.float(), b) for b in boxes))
+        labels = zip(self.recording.boxes(truth.tick), self.recording.extents(truth.tick), strict=True)
+        return replace(
+            truth, images=tuple(TruthImages(nothing, nothing.int(), nothing.float(), *two) for two in labels)
+        )
 
     def events(self) -> tuple[Event, ...]:
         return self._events

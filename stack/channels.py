@@ -16,6 +16,7 @@ from stack.messages import (
     Detections,
     Ego,
     Event,
+    Extents,
     GnssSamples,
     ImuSamples,
     LidarSweep,
@@ -35,6 +36,7 @@ class Lens:
     time_s: float
     intrinsics: F64
     ego_from_camera: F64
+    distortion: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class TruthHead:
     actors: Actors
     signal_state: U8
     boxes: tuple[Detections, ...]  # one for each camera
+    extents: tuple[Extents, ...] = ()  # likewise; () in recordings from before they were kept
 
 
 @dataclass(frozen=True)
@@ -88,17 +91,17 @@ CHANNELS: dict[str, type] = {
 def messages_of(step: Step, state_hash: str, with_masks: bool) -> dict[str, Any]:
     """Topic -> message of all that is no picture of a camera."""
     frame, truth, scene = step.frame, step.truth, step.scene
-    lenses = tuple(Lens(c.name, c.time_s, c.intrinsics, c.ego_from_camera) for c in frame.cameras)
+    lenses = tuple(Lens(c.name, c.time_s, c.intrinsics, c.ego_from_camera, c.distortion) for c in frame.cameras)
     if not with_masks:
         owned = {id(image.semantic) for image in truth.images}
         nothing = torch.zeros((0, 0), dtype=torch.uint8)
         scene = replace(scene, semantic=tuple(nothing if id(mask) in owned else mask for mask in scene.semantic))
-    boxes = tuple(image.boxes for image in truth.images)
+    boxes, extents = tuple(image.boxes for image in truth.images), tuple(image.extents for image in truth.images)
     messages = {
         "/frame": FrameHead(frame.tick, frame.time_s, lenses),
         "/lidar": frame.lidar, "/radar": frame.radar, "/imu": frame.imu, "/gnss": frame.gnss, "/wheels": frame.wheels,
         "/scene": scene, "/plan": step.plan, "/wanted": step.wanted, "/command": step.command,
-        "/truth": TruthHead(truth.tick, truth.ego, truth.actors, truth.signal_state, boxes),
+        "/truth": TruthHead(truth.tick, truth.ego, truth.actors, truth.signal_state, boxes, extents),
         "/after": After(step.events, state_hash),
     }  # fmt: skip
     if with_masks:

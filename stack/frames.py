@@ -6,6 +6,7 @@ Cameras are optical: x right, y down, z ahead. docs/frames.md has the table of f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,18 @@ def transform(x: float, y: float, z: float, yaw: float = 0.0, pitch: float = 0.0
             [0.0, 0.0, 0.0, 1.0],
         ]
     )
+
+
+def transforms(xyz_m: F64, yaw_rad: F64, pitch_rad: F64, roll_rad: F64) -> F64:
+    """parent_from_child, (N, 4, 4), of N bodies: `transform` for each row."""
+    cy, sy, cp, sp = np.cos(yaw_rad), np.sin(yaw_rad), np.cos(pitch_rad), np.sin(pitch_rad)
+    cr, sr = np.cos(roll_rad), np.sin(roll_rad)
+    out = np.zeros((len(xyz_m), 4, 4))
+    out[:, 0, 0], out[:, 0, 1], out[:, 0, 2] = cy * cp, -cy * sp * sr - sy * cr, -cy * sp * cr + sy * sr
+    out[:, 1, 0], out[:, 1, 1], out[:, 1, 2] = sy * cp, -sy * sp * sr + cy * cr, -sy * sp * cr - cy * sr
+    out[:, 2, 0], out[:, 2, 1], out[:, 2, 2] = sp, cp * sr, cp * cr
+    out[:, :3, 3], out[:, 3, 3] = xyz_m, 1.0
+    return out
 
 
 # ego axes from optical axes: x ahead = z optical, y left = -x optical, z up = -y optical
@@ -82,6 +95,39 @@ def project(matrix: F64, points_camera: F64) -> tuple[F64, F64]:
     safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
     uv = points_camera[..., :2] / safe[..., None] * np.array([matrix[0, 0], matrix[1, 1]]) + matrix[:2, 2]
     return uv, depth
+
+
+def bend(distortion: Sequence[float], angle_rad: F64) -> F64:
+    """Distance from the centre, in focal lengths, at which a fisheye lens shows an angle from its axis.
+
+    angle (1 + k1 angle^2 + k2 angle^4 + k3 angle^6 + k4 angle^8): Kannala and Brandt, "A Generic Camera Model and
+    Calibration Method for Conventional, Wide-Angle, and Fish-Eye Lenses", 2006, in the form of OpenCV's cv2.fisheye.
+    Zeros: equidistant, r = f angle.
+    """
+    k1, k2, k3, k4 = distortion
+    a2 = angle_rad * angle_rad
+    return angle_rad * (1.0 + a2 * (k1 + a2 * (k2 + a2 * (k3 + a2 * k4))))
+
+
+def project_fisheye(matrix: F64, distortion: Sequence[float], points_camera: F64) -> tuple[F64, F64]:
+    """Pixels (..., 2) and angle from the axis (...) in rad of (..., 3) optical points; as good behind the lens as ahead."""
+    x, y, z = np.moveaxis(points_camera, -1, 0)
+    side = np.hypot(x, y)
+    angle = np.arctan2(side, z)
+    scale = bend(distortion, angle) / np.where(side < 1e-12, 1.0, side)
+    uv = points_camera[..., :2] * scale[..., None] * np.array([matrix[0, 0], matrix[1, 1]]) + matrix[:2, 2]
+    return uv, angle
+
+
+def rays_fisheye(matrix: F64, distortion: Sequence[float], pixels: F64, angle_max_rad: float) -> F64:
+    """(..., 3) unit optical vectors of (..., 2) pixels; zeros beyond `angle_max_rad`, up to which `bend` must grow."""
+    at = (pixels - matrix[:2, 2]) / np.array([matrix[0, 0], matrix[1, 1]])
+    radius = np.hypot(at[..., 0], at[..., 1])
+    table = np.linspace(0.0, angle_max_rad, 8192)
+    angle = np.interp(radius, bend(distortion, table), table)  # to 1e-8 rad, as the table is fine
+    shown = radius <= bend(distortion, np.array(angle_max_rad))
+    flat = at * (np.sin(angle) / np.where(radius < 1e-12, 1.0, radius))[..., None]
+    return np.where(shown[..., None], np.concatenate([flat, np.cos(angle)[..., None]], axis=-1), 0.0)
 
 
 def box_corners(length_m: F64, width_m: F64, height_m: F64) -> F64:

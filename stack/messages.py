@@ -28,7 +28,9 @@ from stack.readings import (
     CameraMount,
     GnssSamples,
     ImuSamples,
+    Lens,
     LidarSweep,
+    Optics,
     RadarSamples,
     Rig,
     SensorFrame,
@@ -51,10 +53,13 @@ __all__ = [
     "Ego",
     "Event",
     "EventKind",
+    "Extents",
     "GnssSamples",
     "ImuSamples",
+    "Lens",
     "LidarSweep",
     "Maneuver",
+    "Optics",
     "Plan",
     "RadarSamples",
     "Reference",
@@ -144,13 +149,41 @@ class Detections:
 
 
 @dataclass(frozen=True)
+class Extents:
+    """How far the objects of a truth's boxes reach; a row for each row of the boxes. nan: not known."""
+
+    visible_px: F32  # (N, 4) left, top, right, bottom round the pixels that show the object; nan: all hidden but edges
+    full_px: F32  # (N, 4) round its whole silhouette: what is hidden and what lies beyond the picture included
+    truncation: (
+        F32  # (N,) 0..1, share of its silhouette that lies beyond the picture; docs/sensors.md says how it is counted
+    )
+    ego_from_actor: (
+        F64  # (N, 4, 4); the 3D box in the actor's frame: x and y within half of size_m, z from 0 to its height
+    )
+    size_m: F32  # (N, 3) length, width, height
+
+    def __post_init__(self) -> None:
+        check_arrays(
+            self, visible_px=(("N", 4), np.float32), full_px=(("N", 4), np.float32), truncation=(("N",), np.float32),
+            ego_from_actor=(("N", 4, 4), np.float64), size_m=(("N", 3), np.float32),
+        )  # fmt: skip
+
+    @staticmethod
+    def unknown(n: int) -> Extents:
+        """n rows of nan."""
+        box, size = np.full((n, 4), np.nan, np.float32), np.full((n, 3), np.nan, np.float32)
+        return Extents(box, box, size[:, 0], np.full((n, 4, 4), np.nan), size)
+
+
+@dataclass(frozen=True)
 class TruthImages:
     """What one camera would show if it could measure everything; aligned with its RGB picture."""
 
     semantic: torch.Tensor  # (H, W) uint8, labels.Semantic
     instance: torch.Tensor  # (H, W) int32; actor id + 1, 0 for scenery
-    depth_m: torch.Tensor  # (H, W) float32, along the optical axis; inf for sky
-    boxes: Detections
+    depth_m: torch.Tensor  # (H, W) float32, along the optical axis (fisheye: along the ray); inf for sky
+    boxes: Detections  # round whole silhouettes, clipped to the picture
+    extents: Extents  # of the same objects
 
     def __post_init__(self) -> None:
         check_arrays(

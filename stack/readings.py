@@ -6,13 +6,13 @@ Part of `stack.messages`, which gives these names on; arrays are checked for sha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stack.frames import F64
+from stack.frames import F64, bend, intrinsics
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -39,18 +39,80 @@ def check_arrays(message: object, **specs: tuple[tuple[int | str, ...], Any]) ->
 
 
 @dataclass(frozen=True)
+class Lens:
+    """How directions become pixels. A fisheye is Kannala's and Brandt's, as cv2.fisheye has it; zeros: r = f angle."""
+
+    model: Literal["pinhole", "fisheye"] = "pinhole"
+    distortion: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # k1 .. k4 (cv2.fisheye's D)
+    focal_px: tuple[float, float] | None = None  # fx, fy of K; none: what makes hfov_rad the width of the picture
+    centre_px: tuple[float, float] | None = None  # cx, cy of K, from the picture's corner; none: its middle
+
+
+@dataclass(frozen=True)
+class Optics:
+    """What a real lens and shutter do to a picture; all off: an ideal camera. docs/sensors.md has the equations."""
+
+    shutter: float = 0.0  # motion blur: the shutter's time in units of what the weather asks for
+    dirt: float = 0.0  # share of the lens that dust and smears dim
+    drops: float = 0.0  # share of the lens that drops of rain cover
+
+
+@dataclass(frozen=True)
 class CameraMount:
-    """A camera of the rig: where it sits and what it sees."""
+    """A camera of the rig: where it sits and what it sees. Raises ValueError naming the key that is wrong."""
 
     name: str
     width_px: int
     height_px: int
-    hfov_rad: float
+    hfov_rad: float  # a fisheye lens: the cone that it sees, dark beyond
     x_m: float  # in the ego frame
     y_m: float
     z_m: float
     yaw_rad: float = 0.0
     pitch_rad: float = 0.0
+    lens: Lens = Lens()
+    optics: Optics = Optics()
+
+    def __post_init__(self) -> None:
+        fisheye = self.lens.model == "fisheye"
+        most = np.deg2rad(220.0 if fisheye else 170.0)
+        self._check("hfov_rad", self.hfov_rad, 0.0 < self.hfov_rad <= most, f"more than 0 and at most {most:.4f}")
+        for name in ("width_px", "height_px"):
+            self._check(name, getattr(self, name), 8 <= getattr(self, name) <= 8192, "8 to 8192")
+        for name, last in (("shutter", 8.0), ("dirt", 1.0), ("drops", 1.0)):
+            value = getattr(self.optics, name)
+            self._check(f"optics.{name}", value, 0.0 <= value <= last, f"0 to {last:g}")
+        if not fisheye:
+            plain = Lens()
+            for name in ("distortion", "focal_px", "centre_px"):
+                value = getattr(self.lens, name)
+                self._check(f"lens.{name}", value, value == getattr(plain, name), "none with a pinhole lens")
+            return
+        grows = np.diff(bend(self.lens.distortion, np.linspace(0.0, 0.5 * self.hfov_rad, 1000))) > 0.0
+        self._check(
+            "lens.distortion", self.lens.distortion, bool(grows.all()),
+            f"coefficients with which the radius grows up to half of hfov_rad ({0.5 * self.hfov_rad:.3f} rad)",
+        )  # fmt: skip
+        focal = self.lens.focal_px or (1.0, 1.0)
+        self._check("lens.focal_px", focal, min(focal) > 0.0, "two numbers above 0")
+
+    def _check(self, key: str, found: Any, right: bool, expected: str) -> None:
+        if not right:
+            raise ValueError(f"{key}: found {found}, expected {expected} (camera {self.name})")
+
+    @property
+    def distortion(self) -> tuple[float, ...]:
+        """What `CameraImage.distortion` is for this lens."""
+        return self.lens.distortion if self.lens.model == "fisheye" else ()
+
+    def matrix(self) -> F64:
+        """(3, 3) camera matrix."""
+        w, h = self.width_px, self.height_px
+        if self.lens.model == "pinhole":
+            return intrinsics(w, h, self.hfov_rad)
+        f = 0.5 * w / float(bend(self.lens.distortion, np.array(0.5 * self.hfov_rad)))
+        (fx, fy), (cx, cy) = self.lens.focal_px or (f, f), self.lens.centre_px or (0.5 * w, 0.5 * h)
+        return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
 @dataclass(frozen=True)
@@ -81,6 +143,7 @@ class CameraImage:
     rgb: torch.Tensor  # (3, H, W) uint8
     intrinsics: F64  # (3, 3)
     ego_from_camera: F64  # (4, 4), camera optical
+    distortion: tuple[float, ...] = ()  # of a fisheye lens, k1 .. k4 as in `Lens`; (): a pinhole
 
     def __post_init__(self) -> None:
         check_arrays(

@@ -3,7 +3,7 @@
     /camera/NAME  foxglove.CompressedImage (protobuf), the sensor's JPEG: opens in Foxglove and Lichtblick
     /frame /lidar /radar /imu /gnss /wheels    the rest of the SensorFrame
     /scene /plan /wanted /command              what the stack believed, planned, wanted, gave
-    /truth        ego, actors, signals and boxes
+    /truth        ego, actors, signals, boxes and extents
     /masks        truth's semantic and instance pictures, every MASK_TICKS ticks; depth is left out
     /after        events of the step, and the world's hash after it
 
@@ -42,6 +42,7 @@ from stack.messages import (
     Command,
     Control,
     Detections,
+    Extents,
     GnssSamples,
     ImuSamples,
     LidarSweep,
@@ -235,8 +236,8 @@ class Recording:
         if "/masks" in self._messages(tick):
             masks = self._get(Masks, "/masks", tick).images
             images = tuple(
-                TruthImages(m.semantic, m.instance, torch.full(m.semantic.shape, float("nan")), boxes)
-                for m, boxes in zip(masks, truth.boxes, strict=True)
+                TruthImages(m.semantic, m.instance, torch.full(m.semantic.shape, float("nan")), boxes, extent)
+                for m, boxes, extent in zip(masks, truth.boxes, self.extents(tick), strict=True)
             )
         seen = Truth(tick, truth.ego, truth.actors, truth.signal_state, images)
         after = self._get(After, "/after", tick)
@@ -248,6 +249,11 @@ class Recording:
     def boxes(self, tick: int) -> tuple[Detections, ...]:
         """Truth's boxes in each camera."""
         return self._get(TruthHead, "/truth", tick).boxes
+
+    def extents(self, tick: int) -> tuple[Extents, ...]:
+        """Of the same objects; nan in recordings from before they were kept."""
+        truth = self._get(TruthHead, "/truth", tick)
+        return truth.extents or tuple(Extents.unknown(len(boxes.id)) for boxes in truth.boxes)
 
     def state_hash(self, tick: int) -> str:
         """Hash of the world after the step of a tick."""
@@ -292,7 +298,9 @@ class Recording:
         try:
             jpeg = jpeg_of(data)
             rgb = pixels(jpeg, self.device)
-            return CameraImage(lens.name, lens.time_s, jpeg, rgb, lens.intrinsics, lens.ego_from_camera)
+            return CameraImage(
+                lens.name, lens.time_s, jpeg, rgb, lens.intrinsics, lens.ego_from_camera, lens.distortion
+            )
         except ValueError as error:
             raise self._error(tick, f"/camera/{lens.name}", error) from None
 

@@ -22,6 +22,7 @@ from stack.messages import (
     Detections,
     Ego,
     Event,
+    Extents,
     GnssSamples,
     ImuSamples,
     LidarSweep,
@@ -115,7 +116,7 @@ def truth_images(rig: Rig, boxes: Detections) -> tuple[TruthImages, ...]:
         for (left, top, right, bottom), id_ in zip(boxes.box_px.astype(int), boxes.id, strict=True):
             semantic[top:bottom, left:right] = int(Semantic.CAR)
             instance[top:bottom, left:right] = int(id_) + 1
-        out.append(TruthImages(semantic, instance, torch.full((h, w), 20.0), boxes))
+        out.append(TruthImages(semantic, instance, torch.full((h, w), 20.0), boxes, Extents.unknown(len(boxes.id))))
     return tuple(out)
 
 

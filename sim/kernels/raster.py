@@ -53,7 +53,7 @@ class Cover:
 
 
 @wp.func
-def _bit_count(x: wp.uint32) -> int:
+def bit_count(x: wp.uint32) -> int:
     v = x - ((x >> wp.uint32(1)) & wp.uint32(0x55555555))
     v = (v & wp.uint32(0x33333333)) + ((v >> wp.uint32(2)) & wp.uint32(0x33333333))
     v = (v + (v >> wp.uint32(4))) & wp.uint32(0x0F0F0F0F)
@@ -69,7 +69,7 @@ def _mark(cover: Cover, actor: int, y: int, x0: int, x1: int):
         before = wp.atomic_or(cover.bits, actor, y, word, mask)
         fresh = mask & ~before
         if fresh != wp.uint32(0):
-            wp.atomic_add(cover.total, actor, _bit_count(fresh))
+            wp.atomic_add(cover.total, actor, bit_count(fresh))
     wp.atomic_min(cover.left, actor, x0)
     wp.atomic_max(cover.right, actor, x1)
     wp.atomic_min(cover.top, actor, y)
@@ -84,7 +84,7 @@ def _grow(box: wp.vec4, p: wp.vec3) -> wp.vec4:
 
 
 @wp.func
-def _grow_edge(box: wp.vec4, p: wp.vec3, q: wp.vec3) -> wp.vec4:
+def grow_edge(box: wp.vec4, p: wp.vec3, q: wp.vec3) -> wp.vec4:
     """With p if it is ahead, and where p-q passes through the near plane."""
     out = box
     if p[2] >= NEAR:
@@ -121,14 +121,14 @@ def _fill(
 
 
 @wp.func
-def _triangle(t: int, actor: int, p0: wp.vec3, p1: wp.vec3, p2: wp.vec3, view: View, keys: wp.array(dtype=wp.int64),
+def draw_triangle(t: int, actor: int, p0: wp.vec3, p1: wp.vec3, p2: wp.vec3, view: View, keys: wp.array(dtype=wp.int64),
               cover: Cover):  # fmt: skip
     normal = wp.cross(p1 - p0, p2 - p0)
     volume = wp.dot(p0, normal)
     if volume >= -1.0e-12:  # seen from behind
         return
     box = wp.vec4(1.0e9, 1.0e9, -1.0e9, -1.0e9)
-    box = _grow_edge(_grow_edge(_grow_edge(box, p0, p1), p1, p2), p2, p0)
+    box = grow_edge(grow_edge(grow_edge(box, p0, p1), p1, p2), p2, p0)
     per_ray = view.focal_px / view.step
     ox, oy = (view.centre_px[0] - view.offset) / view.step, (view.centre_px[1] - view.offset) / view.step
     left = int(wp.ceil(wp.clamp(box[0] * per_ray + ox, 0.0, 1.0e5)))
@@ -199,7 +199,7 @@ def rasterise(g: GeometryArrays, view: View, keys: wp.array(dtype=wp.int64), cov
         p0 = view.camera_from_world @ (g.corner[3 * t] - view.position)
         p1 = view.camera_from_world @ (g.corner[3 * t + 1] - view.position)
         p2 = view.camera_from_world @ (g.corner[3 * t + 2] - view.position)
-        _triangle(t, actor, p0, p1, p2, view, keys, cover)
+        draw_triangle(t, actor, p0, p1, p2, view, keys, cover)
 
 
 @wp.kernel(enable_backward=False)

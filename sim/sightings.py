@@ -1,0 +1,72 @@
+"""What is true of the actors in one camera's picture: boxes, visible shares, and how far each object reaches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+
+from sim.geometry import Geometry
+from sim.kernels.extent import Edges, bound_shown
+from stack.frames import F64, Pose, inverse, transforms, wrap
+from stack.messages import CameraMount, Detections, Extents
+
+
+class Sightings:
+    """Reads the labels of one camera's actors off its buffers."""
+
+    def __init__(self, mount: CameraMount, geometry: Geometry) -> None:
+        self._mount, self._geometry = mount, geometry
+        self._shown = wp.zeros((4, max(geometry.actors, 1)), dtype=wp.int32, device=geometry.device)
+        self._edges = Edges(geometry)
+
+    def __call__(
+        self, ego: Pose, world_from_camera: F64, view: Any, c: Any, picture: Any
+    ) -> tuple[Detections, Extents]:
+        """Of all actors of which anything is to be seen. `c`: silhouettes (raster.Cover); `picture`: as shaded."""
+        w, h = self._mount.width_px, self._mount.height_px
+        visible, total = picture.visible.numpy(), c.total.numpy()
+        rows = np.flatnonzero((visible > 0) & (total > 0))
+        sides = np.stack([side.numpy()[rows] for side in (c.left, c.top, c.right, c.bottom)], axis=-1)
+        whole = (sides + (-0.5, -0.5, 0.5, 0.5)) * view.step
+        box = np.clip(whole, 0.0, (w, h, w, h)).astype(np.float32)
+        cut = (sides[:, :2] <= 0).any(axis=1) | (sides[:, 2:] >= (view.width - 2, view.height - 2)).any(axis=1)
+        return self._labels(ego, world_from_camera, rows, box, visible[rows] / total[rows]), self._extents(
+            ego, view, picture, rows, box, cut
+        )
+
+    def _labels(self, ego: Pose, world_from_camera: F64, rows: NDArray[np.int64], box: Any, share: Any) -> Detections:
+        """Bounds of the silhouettes, hidden parts included, clipped to the picture; score: visible share."""
+        g = self._geometry.arrays
+        base, size, heading = g.base.numpy()[rows], g.size.numpy()[rows], g.heading.numpy()[rows]
+        centre = base + 0.5 * size * (0.0, 0.0, 1.0)
+        camera_from_world = inverse(world_from_camera)
+        distance = centre @ camera_from_world[2, :3] + camera_from_world[2, 3]
+        yaw = wrap(np.arctan2(heading[:, 1], heading[:, 0]).astype(np.float64) - ego.yaw_rad)
+        return Detections(
+            box, g.kind.numpy()[rows].astype(np.uint8), np.minimum(share, 1.0).astype(np.float32),
+            distance.astype(np.float32), yaw.astype(np.float32), rows.astype(np.int32),
+        )  # fmt: skip
+
+    def _extents(self, ego: Pose, view: Any, picture: Any, rows: NDArray[np.int64], box: Any, cut: Any) -> Extents:
+        """`cut` (n,): whose silhouettes touch an edge of the picture."""
+        g, w, h = self._geometry.arrays, self._mount.width_px, self._mount.height_px
+        self._shown.zero_()
+        first, last = (int(box[:, 1].min()), int(np.ceil(box[:, 3].max()))) if len(rows) else (0, 0)
+        inputs = [picture.instance, first, self._shown]
+        wp.launch(bound_shown, dim=last - first, inputs=inputs, device=self._geometry.device)
+        left, top, right, bottom = self._shown.numpy()[:, rows]
+        shown = np.column_stack([w - left, h - top, right, bottom]).astype(np.float32)
+        shown[right == 0] = np.nan  # seen between the middles of pixels only
+        full, beyond = box.copy(), np.zeros(len(rows), np.float32)
+        touching = np.flatnonzero(cut)
+        if len(touching):
+            full[touching], beyond[touching] = self._edges(g, view, w, h, rows[touching])
+        state, n = self._geometry.state, self._geometry.world
+        yaw, pitch, roll = (
+            state.numpy(name)[n, rows].astype(np.float64) for name in ("yaw_rad", "pitch_rad", "roll_rad")
+        )
+        pose = inverse(ego.matrix()) @ transforms(g.base.numpy()[rows].astype(np.float64), yaw, pitch, roll)
+        return Extents(shown, full, beyond, pose, g.size.numpy()[rows])
