@@ -44,7 +44,26 @@ OTHERS: dict[str, tuple[int, Style]] = {
     "suburb": (
         10,
         Style(6, 5, (60.0, 100.0), missing=0.26, bent=0.95, lane_width_m=(3.0, 3.3), kind="townLocal", limits_kmh=(30,),
-              hills_m=4.0, lights=0.0, stops=True, crosswalks=0.3, centre="white", edge_lines=False),
+              hills_m=4.0, lights=0.0, signs="stop", crosswalks=0.3, centre="white", edge_lines=False),
+    ),
+    "roundabouts": (
+        11,
+        Style(5, 5, (105.0, 150.0), jitter_m=4.0, missing=0.12, bent=0.3, lane_width_m=(3.2, 3.6), verge_m=(1.8, 2.4),
+              limits_kmh=(40, 50), hills_m=3.0, lights=0.0, signs="yield", crosswalks=0.7, centre="white", roundabouts=0.85),
+    ),
+    "oldtown": (
+        12,
+        Style(6, 6, (56.0, 92.0), jitter_m=7.0, missing=0.08, bent=0.75, lane_width_m=(2.6, 3.0), kind="lowSpeed",
+              verge_m=(1.5, 2.2), corner_m=(4.6, 5.4), limits_kmh=(30,), hills_m=3.0, lights=0.12, heads=("near",),
+              signs="none", crosswalks=0.8, centre="white", edge_lines=False, kerb_m=0.1, setback_m=8.0,
+              parking_m=(2.0, 2.3), parked=0.9, oneway=0.3, midway=0.45),
+    ),
+    "arterial": (
+        13,
+        Style(5, 5, (130.0, 190.0), missing=0.1, bent=0.4, through_rows=(2,), through_columns=(1, 3),
+              lane_width_m=(3.2, 3.5), kind="townArterial", verge_m=(2.0, 3.0), limits_kmh=(50,), hills_m=3.0, lights=0.0,
+              heads=("far", "both"), mast=0.7, signs="yield", one_by_one=0.0, crosswalks=0.8, median_m=4.4,
+              through_limit_kmh=70, protected=0.55),
     ),
     "rural": (
         9,

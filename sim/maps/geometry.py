@@ -7,6 +7,7 @@ from the length of the tangents.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ class Curve:
 
 
 Path = tuple[Curve, ...]
+Knots = list[tuple[float, float]]
+Cubic = tuple[float, float, float, float, float]  # s, and a + b ds + c ds2 + d ds3 from there on
 
 
 def travel(curve: Curve, s_m: float) -> tuple[float, float, float]:
@@ -70,6 +73,15 @@ def station(path: Path, x_m: float, y_m: float) -> tuple[float, float]:
     px, py, heading = dense[index]
     t = (y_m - py) * math.cos(heading) - (x_m - px) * math.sin(heading)
     return index * length_m(path) / (len(dense) - 1), t
+
+
+def level_cubics(knots: Knots) -> list[Cubic]:
+    """Cubics through (s, value) knots, level at each."""
+    out = []
+    for (s, start), (end_s, end) in itertools.pairwise(knots):
+        length, rise = end_s - s, end - start
+        out.append((s, start, 0.0, 3.0 * rise / length**2, -2.0 * rise / length**3))
+    return out
 
 
 def _chain(x_m: float, y_m: float, heading_rad: float, pieces: list[tuple[float, float, float]]) -> Path:

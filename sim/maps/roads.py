@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 from lxml import etree
 
-from sim.maps.geometry import Path, length_m, sample
-from sim.maps.junctions import Arm, Junction, Movement, Town
+from sim.maps.arms import Arm, Band, Junction, Movement
+from sim.maps.elements import Element, put, put_cubics
+from sim.maps.geometry import Knots, Path, length_m, level_cubics, sample
+from sim.maps.junctions import Town
+from sim.maps.lanes import finish_verge, outer_mark, write_lanes
 from sim.maps.streets import Street, Style
 
-Element = etree._Element
 GEO_REFERENCE = "+proj=tmerc +lat_0=49 +lon_0=8.4 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_defs"
 
 APRON_M = 4.0  # wide enough to close the gaps between the turns of our junctions
-
-
-def number(value: float) -> str:
-    """Nine decimals, which keeps 100 m arcs true to a micrometre; no negative zero."""
-    text = f"{value:.9f}".rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
-
-
-def put(parent: Element, tag: str, **attributes: str | float) -> Element:
-    """A child element; floats as short decimals; a trailing underscore keeps a name clear of Python's keywords."""
-    written = {
-        key.rstrip("_"): number(value) if isinstance(value, float) else str(value) for key, value in attributes.items()
-    }
-    return etree.SubElement(parent, tag, written)
 
 
 def document(name: str, town: Town, style: Style) -> tuple[Element, dict[int, Element]]:
@@ -81,18 +68,9 @@ def _road(
     return element, link
 
 
-def _level_cubic(element: Element, length: float, start: float, end: float) -> None:
-    """The polynomial a + b s + c s2 + d s3 from start to end that is level at both."""
-    rise = end - start
-    c, d = (f"{value + 0.0:.12g}" for value in (3.0 * rise / length**2, -2.0 * rise / length**3))
-    element.attrib.update({"a": number(start), "b": "0", "c": c, "d": d})
-
-
-def _elevation(road: Element, knots: list[tuple[float, float]]) -> None:
+def _elevation(road: Element, knots: Knots) -> None:
     """Through (s, height) knots, level at each."""
-    profile = put(road, "elevationProfile")
-    for (s, start_m), (end_s, end_m) in itertools.pairwise(knots):
-        _level_cubic(put(profile, "elevation", s=s), end_s - s, start_m, end_m)
+    put_cubics(put(road, "elevationProfile"), "elevation", "s", level_cubics(knots))
 
 
 def _street(root: Element, street: Street, town: Town, style: Style, ends: dict[tuple[int, bool], int]) -> Element:
@@ -103,48 +81,10 @@ def _street(root: Element, street: Street, town: Town, style: Style, ends: dict[
     start, end = (town.plan.height_m[node] for node in street.nodes)
     hills = [(share, start + share * (end - start) + above) for share, above in street.hills]
     _elevation(road, [(share * length_m(path), z) for share, z in ((0.0, start), *hills, (1.0, end))])
-    section = put(put(road, "lanes"), "laneSection", s=0.0)
-    left, centre, right = put(section, "left"), put(section, "center"), put(section, "right")
-    middle = put(centre, "lane", id=0, type="none", level="false")
-    _mark(middle, "solid" if street.solid_centre else "broken", style.centre, 0.15)
-    for lane in range(street.lanes + 1, 0, -1):
-        _street_lane(left, lane, street, style)
-    for lane in range(1, street.lanes + 2):
-        _street_lane(right, -lane, street, style)
+    write_lanes(put(road, "lanes"), street, length_m(path), style)
     put(road, "objects")
     put(road, "signals")
     return road
-
-
-def _street_lane(side: Element, lane: int, street: Street, style: Style) -> None:
-    verge = abs(lane) > street.lanes
-    element = put(side, "lane", id=lane, type=style.verge if verge else "driving", level="false")
-    width = street.verge_m if verge else street.lane_width_m
-    put(element, "width", sOffset=0.0, a=width, b=0.0, c=0.0, d=0.0)
-    if verge:
-        _verge(element, style)
-    elif abs(lane) < street.lanes:
-        _mark(element, "broken", "white", 0.12, change="both")
-    else:
-        _outer_mark(element, style)
-
-
-def _mark(lane: Element, kind: str, colour: str, width_m: float, change: str = "none") -> None:
-    put(
-        lane, "roadMark", sOffset=0.0, type=kind, weight="standard", color=colour, width=width_m, laneChange=change,
-        height=0.0,
-    )  # fmt: skip
-
-
-def _verge(lane: Element, style: Style) -> None:
-    """What the outermost lane has beside its width."""
-    put(lane, "roadMark", sOffset=0.0, type="none", laneChange="none")
-    if style.verge == "sidewalk":
-        put(lane, "height", sOffset=0.0, inner=style.kerb_m, outer=style.kerb_m)
-
-
-def _outer_mark(lane: Element, style: Style) -> None:
-    _mark(lane, "solid" if style.edge_lines else "curb", "white", 0.12)
 
 
 def _connecting(root: Element, movement: Movement, junction: int, height_m: float, style: Style) -> Element:
@@ -158,15 +98,25 @@ def _connecting(root: Element, movement: Movement, junction: int, height_m: floa
     section = put(put(road, "lanes"), "laneSection", s=0.0)
     middle = put(put(section, "center"), "lane", id=0, type="none", level="false")
     put(middle, "roadMark", sOffset=0.0, type="none", laneChange="none")
-    if movement.turn == -1:
-        _apron(section, movement)
+    bands = movement.left or _apron(movement)
+    if bands:
+        section.insert(0, left := etree.Element("left"))
+        for lane in range(len(bands), 0, -1):
+            _band(left, lane, bands[lane - 1])
     right = put(section, "right")
-    widths = (source.street.lane_width_m, target.street.lane_width_m)
-    lane = _connecting_lane(right, -1, "driving", movement, widths)
+    lane = _connecting_lane(right, -1, "driving" if movement.driven else "restricted", movement, movement.widths_m())
+    if movement.driven:
+        _link(
+            lane,
+            movement.source.lane_id(movement.source_lane, True),
+            movement.target.lane_id(movement.target_lane, False),
+        )
     if movement.corner:
-        _outer_mark(lane, style)
-        widths = (source.street.verge_m, target.street.verge_m)
-        _verge(_connecting_lane(right, -2, style.verge, movement, widths), style)
+        outer_mark(lane, style)
+        widths = (movement.source.street.corner_m, movement.target.street.corner_m)
+        verge = _connecting_lane(right, -2, style.verge, movement, widths)
+        _link(verge, movement.source.verge_id(True), movement.target.verge_id(False))
+        finish_verge(verge, style)
     else:
         put(lane, "roadMark", sOffset=0.0, type="none", laneChange="none")
     put(road, "objects")
@@ -174,25 +124,42 @@ def _connecting(root: Element, movement: Movement, junction: int, height_m: floa
     return road
 
 
-def _apron(section: Element, movement: Movement) -> None:
-    """Asphalt left of a right turn, where no movement's lane comes: the middle of a junction has no holes."""
-    left = etree.Element("left")
-    section.insert(0, left)
-    lane = put(left, "lane", id=1, type="restricted", level="false")
-    widths = [min(APRON_M, arm.street.lane_width_m) for arm in (movement.source, movement.target)]
-    _level_cubic(put(lane, "width", sOffset=0.0), length_m(movement.path), *widths)
-    put(lane, "roadMark", sOffset=0.0, type="none", laneChange="none")
+def _apron(movement: Movement) -> tuple[Band, ...]:
+    """Asphalt left of a right turn, of the lanes beside a median, and where a street goes on with one lane only.
+
+    No movement's lane comes there: the middle of a junction has no holes."""
+    source, target = movement.source.street, movement.target.street
+    narrows = source.oneway != target.oneway
+    widths = []
+    for street in (source, target):
+        width = 0.5 * street.median_m if movement.source_lane <= 1 or movement.turn == -1 else 0.0
+        if movement.turn == -1 or (narrows and not street.oneway):
+            width += min(APRON_M, street.lane_width_m)
+        widths.append(width)
+    length = length_m(movement.path)
+    return (Band("restricted", tuple(level_cubics([(0.0, widths[0]), (length, widths[1])]))),) if any(widths) else ()
+
+
+def _link(lane: Element, predecessor: int, successor: int) -> None:
+    lane.insert(0, link := etree.Element("link"))
+    put(link, "predecessor", id=predecessor)
+    put(link, "successor", id=successor)
 
 
 def _connecting_lane(side: Element, lane: int, kind: str, movement: Movement, widths_m: tuple[float, float]) -> Element:
     """A lane whose width goes over from that of one street to that of the next, level at both ends."""
     element = put(side, "lane", id=lane, type=kind, level="false")
-    link = put(element, "link")
-    extra = -1 - lane  # 1 for the verge, which lies one lane further out
-    put(link, "predecessor", id=movement.source.lane_id(movement.source_lane + extra, entering=True))
-    put(link, "successor", id=movement.target.lane_id(movement.target_lane + extra, entering=False))
-    _level_cubic(put(element, "width", sOffset=0.0), length_m(movement.path), *widths_m)
+    knots = [(0.0, widths_m[0]), (length_m(movement.path), widths_m[1])]
+    put_cubics(element, "width", "sOffset", level_cubics(knots))
     return element
+
+
+def _band(side: Element, lane: int, band: Band) -> None:
+    element = put(side, "lane", id=lane, type=band.kind, level="false")
+    put_cubics(element, "width", "sOffset", band.width_m)
+    put(element, "roadMark", sOffset=0.0, type="none", laneChange="none")
+    if band.height_m > 0.0:
+        put(element, "height", sOffset=0.0, inner=band.height_m, outer=band.height_m)
 
 
 def junction_element(
@@ -200,15 +167,14 @@ def junction_element(
 ) -> None:
     """The `<junction>`: connections, (high, low) priorities of connecting roads, controllers in phase order."""
     element = put(root, "junction", id=junction.id, name=f"junction {junction.id}", type="default")
-    for index, movement in enumerate(junction.movements):
+    for index, movement in enumerate(movement for movement in junction.movements if movement.driven):
         connection = put(
             element, "connection", id=index, incomingRoad=movement.source.street.road, connectingRoad=movement.road,
             contactPoint="start",
         )  # fmt: skip
-        lanes = (0, 1) if movement.corner else (0,)
-        for extra in lanes:
-            start = movement.source.lane_id(movement.source_lane + extra, entering=True)
-            put(connection, "laneLink", from_=start, to=-1 - extra)
+        put(connection, "laneLink", from_=movement.source.lane_id(movement.source_lane, True), to=-1)
+        if movement.corner:
+            put(connection, "laneLink", from_=movement.source.verge_id(True), to=-2)
     for high, low in priority:
         put(element, "priority", high=high, low=low)
     for sequence, controller in enumerate(controllers):

@@ -14,14 +14,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sim.maps.arms import Arm, Junction, Movement
+from sim.maps.elements import Element, put
 from sim.maps.geometry import Path, length_m, pose, sample, station
-from sim.maps.junctions import Arm, Junction, Movement, Town
-from sim.maps.roads import Element, beside, junction_element, put
-from sim.maps.streets import Style
+from sim.maps.junctions import Town, turn_of
+from sim.maps.roads import beside, junction_element
+from sim.maps.streets import Street, Style
 
 POST_ASIDE_M = 0.8  # of a pole, from the kerb
 CROSSWALK_M = (1.0, 4.0)  # stretch of street before the junction
 LINE_BEFORE_CROSSWALK_M = 1.0
+RING_CROSSWALK_M = (13.0, 16.0)  # a place for two cars between it and the ring
+RING_LINE_M = 0.3
+NOSE_M = 0.6  # from a median's edge to a pole in it
 LINE_BARE_M = 1.5  # stop line before a junction without crosswalk
 LINE_WIDTH_M = 0.3
 SIGN_HEIGHT_M = 2.2
@@ -66,17 +71,24 @@ def regulate(writer: Writer, town: Town) -> None:
     order = writer.rng.permutation(len(town.junctions))
     lit = set(order[: round(writer.style.lights * len(order))].tolist())
     for index, junction in enumerate(town.junctions):
+        if junction.ring:
+            _ring(writer, junction)
+            continue
         crossed = [bool(writer.rng.random() < writer.style.crosswalks) for _ in junction.arms]
         for arm, crosswalk in zip(junction.arms, crossed, strict=True):
             if crosswalk:
-                _crosswalk(writer, arm)
+                _crosswalk(writer, arm, CROSSWALK_M)
         lines = [_line_before_m(crosswalk) for crosswalk in crossed]
-        if index in lit:
+        if index in lit or any(arm.street.median_m > 0.0 for arm in junction.arms):
             _lights(writer, junction, lines)
         else:
             _signs(writer, junction, lines)
     for street in town.plan.streets:
-        _limit_signs(writer, street.road, street.edge_m, street.limit_kmh)
+        for share in street.crossed:
+            middle = share * length_m(writer.paths[street.road])
+            _outlined(writer, street, "crosswalk", middle, "none", 3.0, (-street.edge(True), street.edge(False)))
+        if street.island_m == 0.0:
+            _limit_signs(writer, street)
     for number, signals, green_s in writer.controllers:
         controller = put(writer.root, "controller", id=number, name=f"phase {number}", sequence=0)
         for signal in signals:
@@ -94,15 +106,14 @@ def _line_before_m(crosswalk: bool) -> float:
 
 
 def _outlined(
-    writer: Writer, arm: Arm, kind: str, name: str, before_m: tuple[float, float], sides: tuple[float, float]
+    writer: Writer, street: Street, kind: str, s: float, orientation: str, length: float, sides: tuple[float, float]
 ) -> None:
-    """A flat rectangle on the street: from, to before the junction; from, to left of the reference line (t)."""
-    s, _, orientation = beside(arm, writer.paths[arm.street.road], 0.5 * sum(before_m), 0.0)
-    length, width, t = before_m[1] - before_m[0], sides[1] - sides[0], 0.5 * (sides[0] + sides[1])
+    """A flat rectangle on a street, about s; from, to left of the reference line (t)."""
+    width, t = sides[1] - sides[0], 0.5 * (sides[0] + sides[1])
+    name = "crosswalk" if kind == "crosswalk" else "stop_line"
     element = put(
-        writer.roads[arm.street.road].find("objects"), "object", type=kind, id=writer.new_id(), name=name, s=s, t=t,
-        zOffset=0.0, hdg=0.0, pitch=0.0, roll=0.0, orientation="none" if kind == "crosswalk" else orientation,
-        length=length, width=width, height=0.0,
+        writer.roads[street.road].find("objects"), "object", type=kind, id=writer.new_id(), name=name, s=s, t=t,
+        zOffset=0.0, hdg=0.0, pitch=0.0, roll=0.0, orientation=orientation, length=length, width=width, height=0.0,
     )  # fmt: skip
     outline = put(element, "outline", id=0, closed="true")
     corners = [(-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]
@@ -110,15 +121,23 @@ def _outlined(
         put(outline, "cornerLocal", id=index, u=0.5 * a * length, v=0.5 * b * width, z=0.0, height=0.0)
 
 
-def _crosswalk(writer: Writer, arm: Arm) -> None:
-    edge = arm.street.edge_m
-    _outlined(writer, arm, "crosswalk", "crosswalk", CROSSWALK_M, (-edge, edge))
+def _crosswalk(writer: Writer, arm: Arm, before_m: tuple[float, float]) -> None:
+    street = arm.street
+    s, _, _ = beside(arm, writer.paths[street.road], 0.5 * sum(before_m), 0.0)
+    _outlined(
+        writer, street, "crosswalk", s, "none", before_m[1] - before_m[0], (-street.edge(True), street.edge(False))
+    )
 
 
-def _stop_line(writer: Writer, arm: Arm, before_m: float) -> None:
-    edge = arm.street.edge_m
-    sides = (0.0, edge) if arm.at_start else (-edge, 0.0)
-    _outlined(writer, arm, "stopLine", "stop_line", (before_m, before_m + LINE_WIDTH_M), sides)
+def _stop_line(writer: Writer, arm: Arm, before_m: float, dashes: int = 1) -> None:
+    """Across the lanes that enter the junction, in so many dashes with gaps half as long."""
+    inner, outer = arm.street.inner_m(arm.at_start), arm.kerb_m
+    s, _, orientation = beside(arm, writer.paths[arm.street.road], before_m + 0.5 * LINE_WIDTH_M, 0.0)
+    dash = (outer - inner) / (1.5 * dashes - 0.5)
+    for k in range(dashes):
+        start = inner + 1.5 * k * dash
+        sides = (start, start + dash) if arm.at_start else (-start - dash, -start)
+        _outlined(writer, arm.street, "stopLine", s, orientation, LINE_WIDTH_M, sides)
 
 
 # ---------------------------------------------------------------- lights
@@ -130,25 +149,35 @@ def _lights(writer: Writer, junction: Junction, lines_m: list[float]) -> None:
     post_m = round(float(writer.rng.uniform(2.7, 3.4)), 2)
     mast_m = round(float(writer.rng.uniform(5.0, 5.5)), 2)
     signals: dict[int, list[int]] = {}
-    for k, arm in enumerate(junction.arms):
+    turning: dict[int, list[int]] = {}  # heads of left-turn lanes with a green of their own
+    pockets = [k for k, arm in enumerate(junction.arms) if arm.pocket_m > 0.0]
+    own_green = bool(pockets) and bool(writer.rng.random() < writer.style.protected)
+    entered = [k for k, arm in enumerate(junction.arms) if arm.lanes(entering=True)]
+    for k in entered:
+        arm = junction.arms[k]
+        lanes = (0 if k in pockets and not own_green else 1, arm.street.lanes)
         _stop_line(writer, arm, lines_m[k])
         signals[k] = []
         if heads != "far":
-            signals[k].append(_near_head(writer, arm, lines_m[k], post_m))
+            signals[k].append(_near_head(writer, arm, lines_m[k], arm.kerb_m + POST_ASIDE_M, post_m, lanes))
         if heads != "near":
-            signals[k] += _far_heads(writer, junction, arm, lines_m[k], mast_m if mast else post_m, mast)
+            signals[k] += _far_heads(writer, junction, arm, lines_m[k], mast_m if mast else post_m, mast, lanes)
+        if k in pockets and own_green:
+            turning[k] = _turn_heads(writer, junction, arm, lines_m[k], post_m)
     phases = []
-    for group in _phases(junction, bool(writer.rng.random() < writer.style.one_by_one)):
-        number = writer.new_id()
-        green_s = int(writer.rng.integers(8, 17))
-        writer.controllers.append((number, [signal for k in group for signal in signals[k]], green_s))
-        phases.append(number)
+    for group in _phases(junction, entered, bool(writer.rng.random() < writer.style.one_by_one)):
+        for heads_of in (turning, signals):
+            if any(k in heads_of for k in group):
+                number = writer.new_id()
+                green_s = int(writer.rng.integers(8, 17 if heads_of is signals else 12))
+                writer.controllers.append((number, [head for k in group for head in heads_of.get(k, ())], green_s))
+                phases.append(number)
     writer.junctions.append((junction, [], phases))
 
 
-def _phases(junction: Junction, one_by_one: bool) -> list[list[int]]:
+def _phases(junction: Junction, entered: list[int], one_by_one: bool) -> list[list[int]]:
     """Arms that are green together: opposite ones, or each alone."""
-    left = list(range(len(junction.arms)))
+    left = list(entered)
     phases = []
     while left:
         k = left.pop(0)
@@ -159,23 +188,42 @@ def _phases(junction: Junction, one_by_one: bool) -> list[list[int]]:
     return phases
 
 
-def _near_head(writer: Writer, arm: Arm, line_m: float, height_m: float) -> int:
-    aside = arm.street.edge_m + POST_ASIDE_M
-    s, t, orientation = beside(arm, writer.paths[arm.street.road], line_m, aside)
+def _near_head(writer: Writer, arm: Arm, line_m: float, aside_m: float, height_m: float, lanes: tuple[int, int]) -> int:
+    s, t, orientation = beside(arm, writer.paths[arm.street.road], line_m, aside_m)
     number = writer.signal(arm.street.road, s, t, orientation, LIGHT, zOffset=height_m)
-    _valid(writer, arm, number)
+    _valid(writer, arm, number, lanes)
     return number
 
 
-def _valid(writer: Writer, arm: Arm, signal: int) -> None:
+def _turn_heads(writer: Writer, junction: Junction, arm: Arm, line_m: float, height_m: float) -> list[int]:
+    """Heads of a left-turn lane: in the median beside it, and in that across the junction."""
+    numbers = [_near_head(writer, arm, line_m, arm.street.inner_m(arm.at_start) - NOSE_M, height_m, (0, 0))]
+    ahead = next((m for m in junction.of(arm) if m.turn == 0 and m.source_lane == 1), None)
+    if ahead is not None:
+        numbers.append(_on_movement(writer, ahead, length_m(ahead.path) - 0.1, NOSE_M, 0.0, height_m))
+        _refer(writer, arm, numbers[-1], line_m, (0, 0))
+    return numbers
+
+
+def _valid(writer: Writer, arm: Arm, signal: int, lanes: tuple[int, int]) -> None:
     """The lanes that a signal or a reference on a street speaks to."""
     signals = writer.roads[arm.street.road].find("signals")
     element = next(e for e in reversed(signals) if e.get("id") == str(signal))
-    lanes = sorted((arm.lane_id(1, entering=True), arm.lane_id(arm.street.lanes, entering=True)))
-    put(element, "validity", fromLane=lanes[0], toLane=lanes[1])
+    first, last = sorted(arm.lane_id(lane, entering=True) for lane in lanes)
+    put(element, "validity", fromLane=first, toLane=last)
 
 
-def _far_heads(writer: Writer, junction: Junction, arm: Arm, line_m: float, height_m: float, mast: bool) -> list[int]:
+def _refer(writer: Writer, arm: Arm, signal: int, line_m: float, lanes: tuple[int, int]) -> None:
+    """A reference to a head elsewhere, at an arm's stop line."""
+    road = arm.street.road
+    s, t, orientation = beside(arm, writer.paths[road], line_m, arm.kerb_m)
+    put(writer.roads[road].find("signals"), "signalReference", s=s, t=t, id=signal, orientation=orientation)
+    _valid(writer, arm, signal, lanes)
+
+
+def _far_heads(
+    writer: Writer, junction: Junction, arm: Arm, line_m: float, height_m: float, mast: bool, lanes: tuple[int, int]
+) -> list[int]:
     """Heads across the junction: one on a post at the kerb, or one over each lane."""
     movements = junction.of(arm)
     straight = [m for m in movements if m.turn == 0]
@@ -191,11 +239,8 @@ def _far_heads(writer: Writer, junction: Junction, arm: Arm, line_m: float, heig
         s, t = station(left.path, *point)
         turned = math.remainder(arm.heading_rad - pose(left.path, s)[2], math.tau)
         numbers.append(_on_movement(writer, left, s, t, turned, height_m))
-    road = arm.street.road
     for number in numbers:
-        s, t, orientation = beside(arm, writer.paths[road], line_m, arm.street.edge_m)
-        put(writer.roads[road].find("signals"), "signalReference", s=s, t=t, id=number, orientation=orientation)
-        _valid(writer, arm, number)
+        _refer(writer, arm, number, line_m, lanes)
     return numbers
 
 
@@ -230,24 +275,40 @@ def _signs(writer: Writer, junction: Junction, lines_m: list[float]) -> None:
     slow = all(arm.street.limit_kmh <= 30 for arm in junction.arms)
     major = _major(junction)
     priority: list[tuple[int, int]] = []
-    crossroads = len(junction.arms) > 3 if writer.style.stops else draw > 0.8
-    if slow and draw < 0.6 and not writer.style.stops:
+    stops = writer.style.signs == "stop"
+    crossroads = len(junction.arms) > 3 if stops else draw > 0.8 and writer.style.signs == "mixed"
+    if writer.style.signs == "none" or (slow and draw < 0.6 and writer.style.signs == "mixed"):
         signed = {}
     elif crossroads and all(arm.street.lanes == 1 for arm in junction.arms):
         signed = dict.fromkeys(range(len(junction.arms)), STOP)
     else:
-        kind = STOP if writer.rng.random() < 0.5 or writer.style.stops else YIELD
+        kind = STOP if (writer.rng.random() < 0.5 and writer.style.signs == "mixed") or stops else YIELD
         signed = {k: kind for k, arm in enumerate(junction.arms) if arm not in major}
-        high = [m.road for m in junction.movements if m.source in major]
-        low = [m.road for m in junction.movements if m.source not in major]
+        high = [m.road for m in junction.movements if m.driven and m.source in major]
+        low = [m.road for m in junction.movements if m.driven and m.source not in major]
         priority = [(a, b) for a in high for b in low]
     for k, kind in signed.items():
-        arm = junction.arms[k]
-        s, t, orientation = beside(arm, writer.paths[arm.street.road], lines_m[k], arm.street.edge_m + POST_ASIDE_M)
-        number = writer.signal(arm.street.road, s, t, orientation, kind)
-        _valid(writer, arm, number)
-        _stop_line(writer, arm, lines_m[k])
+        if junction.arms[k].lanes(entering=True):
+            _sign(writer, junction.arms[k], lines_m[k], kind)
     writer.junctions.append((junction, priority, []))
+
+
+def _sign(writer: Writer, arm: Arm, line_m: float, kind: str) -> None:
+    """A sign with its line, which has gaps where one may drive on."""
+    s, t, orientation = beside(arm, writer.paths[arm.street.road], line_m, arm.kerb_m + POST_ASIDE_M)
+    number = writer.signal(arm.street.road, s, t, orientation, kind)
+    _valid(writer, arm, number, (1, arm.street.lanes))
+    _stop_line(writer, arm, line_m, dashes=5 if writer.style.signs == "yield" else 1)
+
+
+def _ring(writer: Writer, junction: Junction) -> None:
+    """An arm of a roundabout gives way to the ring."""
+    low = next(m for m in junction.movements if m.target.street.island_m > 0.0 and m.source.street.island_m == 0.0)
+    if writer.rng.random() < writer.style.crosswalks:
+        _crosswalk(writer, low.source, RING_CROSSWALK_M)
+    _sign(writer, low.source, RING_LINE_M, YIELD)
+    high = next(m for m in junction.movements if m.target is low.target and m is not low)
+    writer.junctions.append((junction, [(high.road, low.road)], []))
 
 
 def _major(junction: Junction) -> list[Arm]:
@@ -258,14 +319,15 @@ def _major(junction: Junction) -> list[Arm]:
         bend = abs(math.remainder(b.heading_rad + math.pi - a.heading_rad, math.tau))
         return (a.street.lanes + b.street.lanes, a.street.limit_kmh + b.street.limit_kmh, -bend)
 
-    pairs = [(a, b) for i, a in enumerate(junction.arms) for b in junction.arms[i + 1 :] if junction.facing(a) is b]
+    pairs = [(a, b) for i, a in enumerate(junction.arms) for b in junction.arms[i + 1 :] if turn_of(a, b) == 0]
     return list(max(pairs, key=rank))
 
 
-def _limit_signs(writer: Writer, road: int, edge_m: float, limit_kmh: int) -> None:
+def _limit_signs(writer: Writer, street: Street) -> None:
     """A limit sign for each direction, now and then, one third into the street."""
-    length = length_m(writer.paths[road])
-    for share, side, orientation in ((0.33, -1.0, "+"), (0.67, 1.0, "-")):
+    length, limit = length_m(writer.paths[street.road]), street.limit_kmh
+    ways = ((0.33, -1.0, "+"), (0.67, 1.0, "-"))
+    for share, side, orientation in ways[:1] if street.oneway else ways:
         if writer.rng.random() < 0.5:
-            t = side * (edge_m + POST_ASIDE_M)
-            writer.signal(road, share * length, t, orientation, LIMIT, subtype=limit_kmh, value=limit_kmh, unit="km/h")
+            t = side * (street.edge_m + street.parking_m + POST_ASIDE_M)
+            writer.signal(street.road, share * length, t, orientation, LIMIT, subtype=limit, value=limit, unit="km/h")

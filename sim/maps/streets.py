@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -21,6 +22,7 @@ Edge = tuple[Node, Node]
 STEEPEST = 0.06  # grade of the steepest street
 WINDING_M = (70.0, 220.0)  # radii of a winding road's bends, where there is room for them
 HILL_M = 110.0  # from crest to dip of a rolling road
+PARKING_END_M = 8.0  # from a junction to the first parking place
 ARM_STRAIGHT_M = 5.0  # streets leave junctions straight, so that crosswalks lie square
 
 
@@ -49,16 +51,35 @@ class Style:
     lights: float = 0.6  # share of junctions with lights
     heads: tuple[str, ...] = ("near", "far", "both")  # drawn per junction
     mast: float = 0.3  # share of far heads that hang over the lanes
-    stops: bool = False  # stop signs at all junctions without lights, for all where four streets meet
+    signs: str = (
+        "mixed"  # at junctions without lights: "stop" (all-way where four streets meet), "yield", "none", or "mixed"
+    )
     one_by_one: float = 0.25  # share of lights that serve one approach at a time
     crosswalks: float = 0.85
     centre: str = "yellow"
     edge_lines: bool = True
+    setback_m: float = 11.0  # least distance from a junction's middle to its arms
+    through_lanes: int = 2  # each way, of through roads
+    through_limit_kmh: int = 0  # instead of the highest of limits_kmh
+    median_m: float = (
+        0.0  # between the directions of through roads; left-turn lanes open in it, and their crossings have lights
+    )
+    pocket_m: float = 3.0  # width of those left-turn lanes
+    protected: float = 0.5  # share of crossings with left-turn lanes whose left turns have a green of their own
+    parking_m: tuple[float, float] = (0.0, 0.0)  # width of parking lanes
+    parked: float = 0.8  # share of the streets that have them
+    oneway: float = 0.0  # share of the streets with one lane only
+    midway: float = 0.0  # share of the streets with a crosswalk between junctions
+    roundabouts: float = 0.0  # share of the junctions where there is room for one
 
 
 @dataclass(frozen=True)
 class Street:
-    """A two-way street from one junction to another; the path is its middle, from `nodes[0]` to `nodes[1]`."""
+    """A street from one junction to another; the path is its middle, from `nodes[0]` to `nodes[1]`.
+
+    A one-way street is driven along its path, which is the left border of its lanes. Lanes count from the middle: 1, 2,
+    ..., and 0 for the left-turn lane. Where cars may park, the sidewalk is wider by as much between the places.
+    """
 
     road: int
     nodes: Edge
@@ -70,11 +91,34 @@ class Street:
     limit_kmh: int
     solid_centre: bool
     hills: tuple[tuple[float, float], ...] = ()  # (share of the length, m above the slope from end to end)
+    oneway: bool = False
+    median_m: float = 0.0
+    pockets_m: tuple[float, float] = (0.0, 0.0)  # width of the left-turn lane towards the start, towards the end
+    parking_m: float = 0.0
+    crossed: tuple[float, ...] = ()  # crosswalks between the junctions, as shares of the length
+    island_m: float = 0.0  # raised ground left of a roundabout's ring
 
     @property
     def edge_m(self) -> float:
-        """From the middle to the kerb."""
-        return self.lanes * self.lane_width_m
+        """From the middle to the right kerb, at a junction."""
+        return self.edge(right=True)
+
+    def count(self, right: bool) -> int:
+        """Lanes of one side of the path."""
+        return self.lanes if right or not self.oneway else 0
+
+    def edge(self, right: bool) -> float:
+        """From the middle to a kerb, at a junction."""
+        return 0.5 * self.median_m + self.count(right) * self.lane_width_m
+
+    def inner_m(self, at_start: bool) -> float:
+        """From the middle to the left border of the lanes that lead to an end; negative where that lies left of it."""
+        return 0.5 * self.median_m - self.pockets_m[0 if at_start else 1]
+
+    @property
+    def corner_m(self) -> float:
+        """Width of the verge at a junction."""
+        return self.verge_m + self.parking_m
 
     def path(self, from_start_m: float = 0.0, from_end_m: float = 0.0) -> Path:
         """The middle line, cut back by so much at its two ends (within the first and last segment)."""
@@ -101,9 +145,12 @@ def street_plan(style: Style, rng: np.random.Generator) -> StreetPlan:
     """Draw a town's streets."""
     nodes = _grid_points(style, rng)
     graph = _thinned(style, rng)
+    oneway = _one_ways(graph, style, rng)
     limit = {line: int(rng.choice(style.limits_kmh)) for line in _lines(style)}
     streets: list[Street] = []
     for chain in _chains(graph):
+        if tuple(chain[::-1]) in oneway:
+            chain = chain[::-1]
         first: Edge = (chain[0], chain[1])
         through = is_through(style, first)
         points, radii = _polyline(chain, nodes, style, through, rng)
@@ -115,11 +162,13 @@ def street_plan(style: Style, rng: np.random.Generator) -> StreetPlan:
                 nodes=(chain[0], chain[-1]),
                 points_m=points,
                 radii_m=tuple(radii),
-                lanes=2 if through else 1,
+                lanes=style.through_lanes if through else 1,
                 lane_width_m=round(float(width), 2),
                 verge_m=round(float(verge), 2),
-                limit_kmh=max(style.limits_kmh) if through else limit[_line(first)],
+                limit_kmh=(style.through_limit_kmh or max(style.limits_kmh)) if through else limit[_line(first)],
                 solid_centre=through or solid,
+                median_m=style.median_m if through else 0.0,
+                **_sides(style, chain, oneway, rng),
             )
         )
     height = _heights(style, nodes, streets, rng)
@@ -169,6 +218,35 @@ def _thinned(style: Style, rng: np.random.Generator) -> nx.Graph:
         else:
             graph.add_edge(*edge)
     return graph
+
+
+def _one_ways(graph: nx.Graph, style: Style, rng: np.random.Generator) -> set[tuple[Node, ...]]:
+    """Chains that are driven in one direction only, in either order of their points; from every street all can be reached."""
+    chains = [tuple(chain) for chain in _chains(graph)]
+    found: set[tuple[Node, ...]] = set()
+    if style.oneway <= 0.0:
+        return found
+    for index in rng.permutation(len(chains)):
+        if len(found) >= style.oneway * len(chains):
+            break
+        chain = chains[index][:: rng.choice((-1, 1))]
+        if is_through(style, (chain[0], chain[1])):
+            continue
+        ways = [way for c in chains for way in (c, c[::-1]) if way[::-1] not in found | {chain}]
+        turns = nx.DiGraph((a, b) for a in ways for b in ways if a[-1] == b[0] and a != b[::-1])
+        if len(turns) == len(ways) and nx.is_strongly_connected(turns):
+            found.add(chain)
+    return found
+
+
+def _sides(style: Style, chain: list[Node], oneway: set[tuple[Node, ...]], rng: np.random.Generator) -> dict[str, Any]:
+    """Direction, parking lanes and crosswalks of a street; nothing is drawn for a style without them."""
+    out: dict[str, Any] = {"oneway": tuple(chain) in oneway}
+    if style.parking_m[1] > 0.0 and rng.random() < style.parked:
+        out["parking_m"] = round(float(rng.uniform(*style.parking_m)), 2)
+    if style.midway > 0.0 and rng.random() < style.midway:
+        out["crossed"] = (round(float(rng.uniform(0.42, 0.58)), 3),)
+    return out
 
 
 def _is_sound(graph: nx.Graph, style: Style, removed: Edge) -> bool:
