@@ -1,4 +1,4 @@
-"""The map as arrays: drivable lanes, links, conflicts, lights, stop lines, crosswalks; on the host and as a Warp struct.
+"""The map as arrays: drivable lanes, links, conflicts, lights, stop lines, crosswalks, parking; on the host and as a Warp struct.
 
 A lane is one drivable lane of one lane section, as a centre line in driving direction whose points are evenly spaced
 (about POINT_STEP_M), so that the point at distance s is at index s / lane_step_m. `stack/opendrive` builds the graph.
@@ -96,6 +96,9 @@ class LaneGraph:
     walk_start: I32
     walk_count: I32
     walk_xyz_m: F64  # (Q, 3)
+    # places for parked cars (K,), beside the lanes
+    park_xyz_m: F64  # (K, 3) middle of a place, on the ground
+    park_yaw_rad: F64  # (K,) a parked car looks this way
 
     @property
     def lanes(self) -> int:

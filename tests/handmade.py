@@ -91,9 +91,9 @@ def make_graph(
         out[name] = np.full(signals, 20.0, F)
     for name, dtype in (("head_signal", I), ("sign_kind", U), ("crosswalk_lane", I), ("crosswalk_index", I),
                         ("crosswalk_from_m", F), ("crosswalk_to_m", F), ("walk_start", I), ("walk_count", I),
-                        ("head_yaw_rad", float), ("sign_yaw_rad", float)):  # fmt: skip
+                        ("head_yaw_rad", float), ("sign_yaw_rad", float), ("park_yaw_rad", float)):  # fmt: skip
         out[name] = np.zeros(0, dtype)
-    for name in ("head_xyz_m", "sign_xyz_m", "walk_xyz_m"):
+    for name in ("head_xyz_m", "sign_xyz_m", "walk_xyz_m", "park_xyz_m"):
         out[name] = np.zeros((0, 3))
     out["crosswalk_xyz_m"] = np.zeros((0, 4, 3))
     for name, values in columns.items():

@@ -7,7 +7,13 @@ import numpy as np
 from stack.lanegraph import LaneGraph
 
 DTYPES = {"I32": np.int32, "F32": np.float32, "U8": np.uint8, "F64": np.float64}
-SHAPES = {"head_xyz_m": (0, 3), "sign_xyz_m": (0, 3), "crosswalk_xyz_m": (0, 4, 3), "walk_xyz_m": (0, 3)}
+SHAPES = {
+    "head_xyz_m": (0, 3),
+    "sign_xyz_m": (0, 3),
+    "crosswalk_xyz_m": (0, 4, 3),
+    "walk_xyz_m": (0, 3),
+    "park_xyz_m": (0, 3),
+}
 MINUS_ONE = ("lane_left", "lane_right", "lane_junction", "lane_signal")
 
 

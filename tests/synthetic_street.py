@@ -67,7 +67,7 @@ class Street:
             "x_m": xy[:, 0].astype(f32), "y_m": xy[:, 1].astype(f32),
             "yaw_rad": yaw.astype(f32), "width_m": np.full(2 * n, LANE_M, f32), "signal_id": (),
             "head_xyz_m": np.zeros((0, 3)), "sign_xyz_m": np.zeros((0, 3)), "walk_xyz_m": np.zeros((0, 3)),
-            "crosswalk_xyz_m": np.zeros((0, 4, 3)),
+            "crosswalk_xyz_m": np.zeros((0, 4, 3)), "park_xyz_m": np.zeros((0, 3)),
         }  # fmt: skip
         for field in fields(LaneGraph):
             if field.name in values:

@@ -23,6 +23,7 @@ from stack.opendrive.control import (
 )
 from stack.opendrive.crossings import Crossing, crosswalks, walks
 from stack.opendrive.lanes import GraphLane, Pair, graph_lanes, lane_links, neighbours
+from stack.opendrive.parking import parking_places
 from stack.opendrive.records import MapError
 from stack.opendrive.roads import RoadMap
 from stack.opendrive.sight import in_sight
@@ -41,6 +42,7 @@ def build_graph(road_map: RoadMap) -> LaneGraph:
     lane_signal = {lane: i for i, signal in reversed(list(enumerate(signals))) for lane in signal.lanes}
     signs = entry_signs(road_map, network, set(lane_signal))
     quads, crossings = crosswalks(road_map, lanes)
+    places, yaws = parking_places(road_map, quads)
     starts: dict[int, list[float]] = {}
     for lane, _, start, _ in crossings:
         starts.setdefault(lane, []).append(start)
@@ -69,6 +71,8 @@ def build_graph(road_map: RoadMap) -> LaneGraph:
         **_sign_arrays(road_map),
         **_crossing_arrays(quads, crossings),
         **_walk_arrays(walks(road_map)),
+        park_xyz_m=places,
+        park_yaw_rad=yaws,
     )
     return in_sight(graph)
 
