@@ -30,7 +30,7 @@ class Ground:
         shapes = [shapely.Polygon(np.concatenate([s.left_m[:, :2], s.right_m[::-1, :2]])) for s in strips]
         valid = [p if p.is_valid else p.buffer(0.0) for p in shapes]
         self.area = shapely.unary_union(valid).buffer(0.05)
-        paved = [p for p, s in zip(valid, strips, strict=True) if s.kind not in ("sidewalk", "none")]
+        paved = [p for p, s in zip(valid, strips, strict=True) if s.kind not in ("sidewalk", "none", "median")]
         self.paved = shapely.unary_union(paved).buffer(0.3)
         shapely.prepare(self.area)
         shapely.prepare(self.paved)
@@ -217,7 +217,7 @@ def _plant(line: F64, ground: Ground, side: Roadside, clear: cKDTree | None, rng
             continue
         base = ground.height(px, py)
         if k % 2 == 0 and draws[0] < 0.7:
-            side.parts.append(moved(_street_lamp(), px, py, base, yaw + np.pi / 2))
+            side.parts.append(moved(street_lamp(), px, py, base, yaw + np.pi / 2))
             side.boxes.append((px, py, yaw, 0.2, 0.2))
         elif trees and draws[0] < 0.85:
             side.parts.append(moved(tree(draws), px, py, base, yaw=6.28 * float(draws[5])))
@@ -253,7 +253,7 @@ def put_front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, he
         side.boxes.append((px, py, yaw, 5.0, wide))
 
 
-def _street_lamp() -> Mesh:
+def street_lamp() -> Mesh:
     """Reaches over the road along -x... its arm along +x; 7 m tall."""
     pole = encode(Material.METAL, Colour.POLE)
     parts = [

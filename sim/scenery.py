@@ -7,6 +7,7 @@ frame, m.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from sim.countryside import line_country_roads
 from sim.geometry import Material, Mesh, encode
+from sim.islands import is_paved, plant_islands
 from sim.meshes import solid
+from sim.oldtown import line_old_streets
 from sim.palette import Colour, palette
 from sim.roadside import Ground, Roadside, line_streets, outer_edges
 from sim.signposts import lights, signs
@@ -22,6 +25,7 @@ from stack.frames import F64
 from stack.labels import Semantic
 from stack.lanegraph import LaneGraph
 from stack.messages import F32
+from stack.opendrive.parking import PITCH_M
 from stack.opendrive.roads import Mark, RoadMap, Strip
 from stack.seeds import Stream, generator
 
@@ -30,6 +34,7 @@ PAINT_LIFT_M = 0.015
 CROSSWALK_LIFT_M = 0.02
 SKIRT_M = 0.5  # outer edges of the road reach down that far
 BAR_M = 0.5  # of a zebra crossing, and the gap between two
+BAY_M, BAY_LINE_M = 1.8, 0.1  # lines between parking places: across the lane, and along it
 PAVED = (
     "driving",
     "shoulder",
@@ -62,10 +67,12 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     """All scenery of a map. `road_map` gives strips, marks, signals, objects; `graph` the lamp heads and crosswalks."""
     strips = road_map.strips(2.0)
     ground = Ground(strips)
-    parts = [_strip(strip) for strip in strips]
+    medians = [strip for strip in strips if strip.kind == "median"]
+    parts = [_median(strip, is_paved(road_map, strip)) if strip.kind == "median" else _strip(strip) for strip in strips]
     parts += _kerbs(strips)
     parts += [_mark(mark) for mark in road_map.marks(1.0)]
     parts += [_zebra(quad) for quad in graph.crosswalk_xyz_m]
+    parts += [_bay(xyz, yaw) for xyz, yaw in zip(graph.park_xyz_m, graph.park_yaw_rad, strict=True)]
     parts += [
         _flat(o.outline_m, CROSSWALK_LIFT_M)
         for o in road_map.objects
@@ -77,11 +84,14 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     keep_clear = np.concatenate([graph.head_xyz_m[:, :2], np.array([b[:2] for b in sign_boxes]).reshape(-1, 2)])
     side, rng = Roadside(), generator(seed, Stream.SCENERY)
     kinds = {road.id: road.kind for road in road_map.document.roads.values()}
-    rural, local = ([s for s in strips if kinds[s.road] == kind] for kind in ("rural", "townLocal"))
-    streets = [s for s in strips if kinds[s.road] not in ("rural", "townLocal")]
+    special = "rural", "townLocal", "lowSpeed"
+    rural, local, old = ([s for s in strips if kinds[s.road] == kind] for kind in special)
+    streets = [s for s in strips if kinds[s.road] not in special]
     line_streets(outer_edges(streets), ground, keep_clear, rng, side)
     line_streets(outer_edges(local), ground, keep_clear, rng, side, dense=0.05)
     line_country_roads(outer_edges(rural), ground, keep_clear, rng, side)
+    line_old_streets(outer_edges(old), ground, keep_clear, rng, side)
+    plant_islands(road_map, medians, keep_clear, rng, side)
     boxes = np.array(light_boxes + sign_boxes + side.boxes, np.float64).reshape(-1, 5)
     mesh = Mesh.join(parts + light_parts + sign_parts + side.parts)
     wear = float(generator(seed, Stream.SCENERY, actor=3).uniform(0.1, 0.6))
@@ -126,6 +136,33 @@ def _strip(strip: Strip) -> Mesh:
     return ribbon(strip.left_m[rows], strip.right_m[rows], *look)
 
 
+def _median(strip: Strip, paved: NDArray[np.bool_]) -> Mesh:
+    """Grass, and asphalt between stations at which it lies level with the road."""
+    road = paved[1:] & paved[:-1]
+    ends = [0, *(np.flatnonzero(np.diff(road)) + 1), len(road)]
+    parts = []
+    for first, last in pairwise(ends):
+        left, right = strip.left_m[first : last + 1], strip.right_m[first : last + 1]
+        look = Semantic.TERRAIN, encode(Material.GRASS, Colour.GRASS)
+        if road[first]:
+            look = Semantic.ROAD, encode(Material.ASPHALT, Colour.ASPHALT)
+        rows = keep_rows(left, right)
+        parts.append(ribbon(left[rows], right[rows], *look))
+    return Mesh.join(parts)
+
+
+def _bay(middle: F64, yaw: float) -> Mesh:
+    """The lines at both ends of a parking place."""
+    ahead, left = np.array([np.cos(yaw), np.sin(yaw), 0.0]), np.array([-np.sin(yaw), np.cos(yaw), 0.0])
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    parts = []
+    for end in (-0.5, 0.5):
+        centre = middle + end * PITCH_M * ahead
+        outline = centre + 0.5 * BAY_LINE_M * corners[:, :1] * ahead + 0.5 * BAY_M * corners[:, 1:] * left
+        parts.append(_flat(outline, PAINT_LIFT_M))
+    return Mesh.join(parts)
+
+
 def _kerbs(strips: list[Strip]) -> list[Mesh]:
     """Upright faces where two lanes meet at different heights, and skirts round the outside of each road."""
     lanes = {(s.road, s.section, s.lane): s for s in strips}
@@ -134,6 +171,11 @@ def _kerbs(strips: list[Strip]) -> list[Mesh]:
     for (road, section, lane), strip in lanes.items():
         side = 1 if lane > 0 else -1
         outer = strip.left_m if lane > 0 else strip.right_m
+        if lane == 1 and (road, section, -1) in lanes:
+            across = lanes[road, section, -1].left_m
+            rise = strip.right_m[:, 2] - across[:, 2]
+            if np.abs(rise).max() > 0.01:
+                out.append(_wall(across, rise, bool(rise.min() < -0.01), look))
         if lane < 0 and strip.junction < 0 and len(strip.s_m) and (road, section, 1) not in lanes and lane == -1:
             out.append(_wall(strip.left_m, -SKIRT_M * np.ones(len(outer)), True, look))
         beyond = lanes.get((road, section, lane + side))
