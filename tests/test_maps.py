@@ -27,6 +27,7 @@ from stack.opendrive.geometry import reference
 RANDOM = ("random 21",)
 STREETS = (*TOWNS, *RANDOM)
 ALL = (*NAMED, *RANDOM)
+LIT = (*STREETS, "oldtown", "arterial")
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
 
 LANDMARKS = {"rural": {"206", "274"}, "suburb": {"206", "274"}, "roundabouts": {"205", "274"},
@@ -193,7 +194,108 @@ def test_the_suburb_is_of_t_junctions_with_stop_signs() -> None:
     assert (graph.lane_limit_mps * 3.6).max() < 31.0 and len(graph.walk_start) > 0
 
 
-@pytest.mark.parametrize("name", STREETS)
+@pytest.mark.parametrize(
+    ("name", "width_m", "radius_m", "limits"),
+    [
+        ("roundabouts", (3.1, 4.7), 5.0, {30, 40, 50}),
+        ("oldtown", (2.59, 3.01), 4.5, {30}),
+        ("arterial", (2.9, 3.6), 6.0, {50, 70}),
+    ],
+)
+def test_cars_and_walkers_have_room_on_other_streets(
+    name: str, width_m: tuple[float, float], radius_m: float, limits: set[int]
+) -> None:
+    graph = graph_of(name)
+    ends = graph.width_m[graph.lane_start + graph.lane_count - 1]  # a left-turn lane opens from nothing
+    assert ends.min() > width_m[0] and graph.width_m.max() < width_m[1]
+    assert np.abs(graph.curvature_1pm).max() < 1.0 / radius_m
+    assert np.abs(np.tan(graph.pitch_rad)).max() < 0.065
+    assert set(np.round(graph.lane_limit_mps * 3.6).astype(int).tolist()) == limits
+    assert len(graph.walk_start) > 50 and len(graph.crosswalk_xyz_m) > 20
+
+
+def rank(graph: LaneGraph, lane: int, other: int) -> int | None:
+    """Who gives way where two lanes meet; None where they do not."""
+    rows = slice(graph.conflict_start[lane], graph.conflict_start[lane] + graph.conflict_count[lane])
+    found = np.flatnonzero(graph.conflict_lane[rows] == other)
+    return int(graph.conflict_rank[rows][found[0]]) if len(found) else None
+
+
+def test_who_enters_a_roundabout_gives_way_to_the_ring() -> None:
+    graph, road_map = graph_of("roundabouts"), map_of("roundabouts")
+    islands = {strip.road: strip for strip in road_map.strips() if strip.kind == "median"}
+    ring = [k for k in range(graph.lanes) if graph.lane_key[k][0] in islands and graph.lane_junction[k] < 0]
+    ways = nx.Graph()
+    for lane in ring:
+        middle = graph.lane_start[lane] + graph.lane_count[lane] // 2
+        outer_m = 1.0 / graph.curvature_1pm[middle] + 0.5 * graph.width_m[middle]  # anticlockwise: bends to the left
+        assert 12.0 < outer_m <= 20.1
+        entries = [int(k) for k in graph.predecessors(lane)]
+        (along,) = (k for k in entries if graph.lane_key[k][0] in islands)
+        (into,) = (k for k in entries if k != along)
+        assert graph.lane_sign[into] == Sign.YIELD and graph.lane_sign[along] == Sign.NONE
+        assert rank(graph, into, along) == -1 and rank(graph, along, into) == 1
+        ways.add_edges_from((lane, int(k)) for k in graph.predecessors(along))
+        island = islands[graph.lane_key[lane][0]]
+        assert island.right_m[:, 2].min() > graph.z_m[middle] + 0.1
+    rings = list(nx.connected_components(ways))
+    assert len(rings) >= 10 and {len(pieces) for pieces in rings} == {3, 4}
+    crossings = len({j for j in graph.lane_junction.tolist() if j >= 0}) - len(ring) + len(rings)
+    assert len(rings) > 0.6 * crossings and graph.signals == 0
+
+
+def test_the_old_town_is_narrow_with_parked_cars_and_crosswalks_everywhere() -> None:
+    graph, road_map = graph_of("oldtown"), map_of("oldtown")
+    streets = {road.id: road for road in road_map.document.roads.values() if road.junction == "-1"}
+    kinds = {id_: [lane.kind for lane in road.sections[0].lanes.values()] for id_, road in streets.items()}
+    assert sum(k.count("parking") == 2 for k in kinds.values()) > 0.7 * len(streets)
+    one_way = sum(k.count("driving") == 1 for k in kinds.values())
+    assert 0.1 * len(streets) < one_way < 0.5 * len(streets)
+    assert np.median([road.length_m for road in streets.values()]) < 75.0
+    inside = np.repeat(graph.lane_junction >= 0, graph.lane_count)
+    junctions = np.stack([graph.x_m, graph.y_m], axis=-1)[inside]
+    middles = graph.crosswalk_xyz_m[:, :, :2].mean(axis=1)
+    away = np.hypot(*(middles[:, None] - junctions[None]).transpose(2, 0, 1)).min(axis=1)
+    assert (away > 15.0).sum() >= 10 and (away < 5.0).sum() >= 50
+    lit = set(graph.lane_junction[graph.lane_signal >= 0].tolist())
+    assert 2 <= len(lit) <= 6 and not graph.lane_sign.any()
+    for lane in np.flatnonzero(graph.lane_junction >= 0):
+        for other in np.flatnonzero(graph.lane_junction == graph.lane_junction[lane]):
+            turned = np.angle(
+                np.exp(1j * float(graph.yaw_rad[graph.lane_start[other]] - graph.yaw_rad[graph.lane_start[lane]]))
+            )
+            if (
+                1.2 < turned < 1.9 and graph.lane_junction[lane] not in lit
+            ):  # it heads to the left: comes from the right
+                assert rank(graph, int(lane), int(other)) in (None, -1)
+
+
+def test_left_turners_of_the_arterial_have_a_lane_and_wait_for_oncoming_cars_or_their_own_green() -> None:
+    graph = graph_of("arterial")
+    pockets = [k for k in range(graph.lanes) if graph.lane_junction[k] < 0 and graph.width_m[graph.lane_start[k]] < 0.5]
+    protected, permissive = set(), set()
+    for pocket in pockets:
+        (turn,) = graph.successors(pocket)
+        assert graph.lane_turn[turn] == 1 and graph.lane_length_m[pocket] > 35.0
+        beside = graph.lane_right[pocket]
+        assert beside >= 0 and graph.lane_change_left[beside] and graph.lane_left[beside] == pocket
+        assert 1 not in {int(graph.lane_turn[k]) for k in graph.successors(int(beside))}
+        signal, yaw = graph.lane_signal[turn], graph.yaw_rad[graph.lane_start[turn]]
+        for other in np.flatnonzero(graph.lane_junction == graph.lane_junction[turn]):
+            against = np.cos(graph.yaw_rad[graph.lane_start[other]] - yaw) < -0.9
+            if not against or graph.lane_turn[other] != 0 or rank(graph, int(turn), int(other)) is None:
+                continue
+            if graph.lane_signal[other] == signal:
+                assert rank(graph, int(turn), int(other)) == -1
+                permissive.add(int(graph.lane_junction[turn]))
+            else:
+                protected.add(int(graph.lane_junction[turn]))
+    assert len(pockets) >= 12 and len(protected) >= 2 and len(permissive) >= 2 and not protected & permissive
+    medians = [strip for strip in map_of("arterial").strips() if strip.kind == "median"]
+    assert {strip.road for strip in medians} >= {graph.lane_key[k][0] for k in pockets}
+
+
+@pytest.mark.parametrize("name", LIT)
 def test_lit_junctions_have_a_light_for_every_approach_that_faces_it(name: str) -> None:
     graph = graph_of(name)
     lit = np.flatnonzero(graph.lane_signal >= 0)
@@ -211,7 +313,7 @@ def test_lit_junctions_have_a_light_for_every_approach_that_faces_it(name: str) 
     assert graph.signal_green_s.min() > 7.5 and graph.signal_green_s.max() < 16.5
 
 
-@pytest.mark.parametrize("name", STREETS)
+@pytest.mark.parametrize("name", LIT)
 def test_only_opposite_approaches_are_green_together(name: str) -> None:
     graph = graph_of(name)
     for signal in range(graph.signals):

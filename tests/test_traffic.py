@@ -198,7 +198,7 @@ def test_stopped_learner_and_prop_are_not_run_into() -> None:
     assert 330.0 < column(batch, "x_m")[3] < 360.0
 
 
-@pytest.mark.parametrize("name", ["town_a", "town_b", "rural", "suburb"])
+@pytest.mark.parametrize("name", ["town_a", "town_b", "rural", "suburb", "roundabouts", "oldtown", "arterial"])
 def test_town_traffic_flows_and_nobody_touches(name: str) -> None:
     graph = graph_of(name)
     batch = start(graph, spawn(graph, MODELS, 5, 30, 10), 5, MODELS)

@@ -48,8 +48,8 @@ OTHERS: dict[str, tuple[int, Style]] = {
     ),
     "roundabouts": (
         11,
-        Style(5, 5, (105.0, 150.0), jitter_m=4.0, missing=0.12, bent=0.3, lane_width_m=(3.2, 3.6), verge_m=(1.8, 2.4),
-              limits_kmh=(40, 50), hills_m=3.0, lights=0.0, signs="yield", crosswalks=0.7, centre="white", roundabouts=0.85),
+        Style(5, 5, (105.0, 150.0), jitter_m=2.5, missing=0.12, bent=0.15, lane_width_m=(3.2, 3.6), verge_m=(1.8, 2.4),
+              limits_kmh=(40, 50), hills_m=3.0, lights=0.0, signs="yield", crosswalks=0.7, centre="white", roundabouts=0.9),
     ),
     "oldtown": (
         12,

@@ -1,8 +1,7 @@
 """Roundabouts: a ring of short one-way streets round a raised island, with a junction at each arm.
 
 The ring is driven anticlockwise. Its path is the island's edge, so that the island lies left of it. At an arm one road
-leads into the ring, one out of it, each an arc that touches the arm's middle line and the island; between the two
-arcs a splitter island, half of it beside each.
+leads into the ring, one out of it, each an arc that touches the arm's middle line and the island.
 """
 
 from __future__ import annotations
@@ -17,12 +16,10 @@ from sim.maps.geometry import Curve, Path, between, length_m, level_cubics
 from sim.maps.streets import Node, Street
 from stack.frames import F64
 
-RING_M = 4.5  # least length of ring between two arms
-LANE_M = (4.2, 4.8)
-OUTER_M = (15.0, 19.5)
-ENTRY_M = (10.5, 13.0)  # radius of the arcs between arm and island
-TIP_M = 0.6  # a splitter ends so far from the ring
-END_M = 0.9  # and within such a length
+RING_M = 8.5  # least length of ring between two arms: room for a car and more
+LANE_M = (4.2, 4.6)
+OUTER_M = (17.0, 20.0)
+ENTRY_M = (9.0, 9.8)  # radius of the arcs between arm and island
 CENTRE_M = 0.05  # radius about which the island's pieces meet
 
 
@@ -101,8 +98,8 @@ def ring_junctions(
         out_of = between(start.point_m, start.heading_rad, arm.point_m, arm.heading_rad + math.pi, clothoids=False)
         movements = (
             Movement(road, start, 1, end, 1, 0, False, along, left=(island,)),
-            Movement(road + 1, arm, 1, end, 1, -1, True, into, left=_splitter(ring, into, leaving=False)),
-            Movement(road + 2, start, 1, arm, 1, -1, True, out_of, left=_splitter(ring, out_of, leaving=True)),
+            Movement(road + 1, arm, 1, end, 1, -1, True, into, left=_beside(arm, into, leaving=False)),
+            Movement(road + 2, start, 1, arm, 1, -1, True, out_of, left=_beside(arm, out_of, leaving=True)),
         )
         out.append(Junction(first_id + k, node, (start, arm, end), movements, ring=True))
     return out
@@ -119,20 +116,8 @@ def _end(street: Street, path: Path, at_start: bool) -> Arm:
     return Arm(street, False, point, curve.heading_rad + turned)
 
 
-def _splitter(ring: Ring, path: Path, leaving: bool) -> tuple[Band, ...]:
-    """Half of the splitter island, from the arc to the arm's middle line, and asphalt beside it.
-
-    At s along the arc the middle line is s^2 / 2R + 5 s^4 / 24 R^3 away, which 1.03 s^2 / 2R meets to 2 cm.
-    """
-    room = ring.setback_m - ring.island_m - ring.lane_m - TIP_M  # along the arm
-    length = length_m(path)
-    tip = ring.entry_m * math.atan(room / ring.entry_m)
-    grow = 1.03 / (2.0 * ring.entry_m)
-    wide = grow * (tip - END_M) ** 2
-    beyond = length - tip
-    shrink = level_cubics([(tip - END_M, wide), (tip, 0.0), (length, 0.0)])
-    island = [(0.0, 0.0, 0.0, grow, 0.0), *shrink]
-    if leaving:  # the same from the other end
-        back = level_cubics([(0.0, 0.0), (beyond, 0.0), (beyond + END_M, wide)])
-        island = [*back, (beyond + END_M, wide, -2.0 * grow * (tip - END_M), grow, 0.0)]
-    return Band("median", tuple(island), ring.kerb_m), Band("restricted", ((0.0, ring.lane_m, 0.0, 0.0, 0.0),))
+def _beside(arm: Arm, path: Path, leaving: bool) -> tuple[Band, ...]:
+    """Asphalt left of an arc, over the middle of the arm and up to the ring."""
+    wide, length = arm.street.lane_width_m, length_m(path)
+    knots = [(0.0, 0.0), (length, wide)] if leaving else [(0.0, wide), (length, 0.0)]
+    return (Band("restricted", tuple(level_cubics(knots))),)

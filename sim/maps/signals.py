@@ -198,11 +198,20 @@ def _near_head(writer: Writer, arm: Arm, line_m: float, aside_m: float, height_m
 def _turn_heads(writer: Writer, junction: Junction, arm: Arm, line_m: float, height_m: float) -> list[int]:
     """Heads of a left-turn lane: in the median beside it, and in that across the junction."""
     numbers = [_near_head(writer, arm, line_m, arm.street.inner_m(arm.at_start) - NOSE_M, height_m, (0, 0))]
-    ahead = next((m for m in junction.of(arm) if m.turn == 0 and m.source_lane == 1), None)
-    if ahead is not None:
-        numbers.append(_on_movement(writer, ahead, length_m(ahead.path) - 0.1, NOSE_M, 0.0, height_m))
-        _refer(writer, arm, numbers[-1], line_m, (0, 0))
+    ahead = next(m.target for m in junction.of(arm) if m.turn == 0)
+    left = next(m for m in junction.of(arm) if m.turn == 1)
+    out = ahead.heading_rad + math.pi
+    x, y = ahead.border(1, entering=False) + NOSE_M * np.array([-math.sin(out), math.cos(out)])
+    numbers.append(_beside_movement(writer, left, arm, float(x), float(y), height_m))
+    _refer(writer, arm, numbers[-1], line_m, (0, 0))
     return numbers
+
+
+def _beside_movement(writer: Writer, movement: Movement, arm: Arm, x_m: float, y_m: float, height_m: float) -> int:
+    """A head at a point, which faces an arm and speaks to one of its movements."""
+    s, t = station(movement.path, x_m, y_m)
+    turned = math.remainder(arm.heading_rad - pose(movement.path, s)[2], math.tau)
+    return _on_movement(writer, movement, s, t, turned, height_m)
 
 
 def _valid(writer: Writer, arm: Arm, signal: int, lanes: tuple[int, int]) -> None:
@@ -236,9 +245,7 @@ def _far_heads(
     else:
         left = next(m for m in movements if m.turn == 1)
         point = _across(junction, arm, -1.0 if mast else POST_ASIDE_M)
-        s, t = station(left.path, *point)
-        turned = math.remainder(arm.heading_rad - pose(left.path, s)[2], math.tau)
-        numbers.append(_on_movement(writer, left, s, t, turned, height_m))
+        numbers.append(_beside_movement(writer, left, arm, *point, height_m))
     for number in numbers:
         _refer(writer, arm, number, line_m, lanes)
     return numbers
