@@ -40,7 +40,7 @@ class Style:
     through_columns: tuple[int, ...] = ()  # grid lines that are 2+2 lane roads
     through_rows: tuple[int, ...] = ()
     lane_width_m: tuple[float, float] = (3.1, 3.7)
-    kind: str = "town"  # OpenDRIVE road type; "townLocal" has houses in gardens beside it, "rural" woods and fields
+    kind: str = "town"  # OpenDRIVE road type: beside "townLocal" gardens, "lowSpeed" tall house fronts, "rural" woods
     verge: str = "sidewalk"  # or "shoulder", which has no kerb
     verge_m: tuple[float, float] = (1.6, 2.6)
     corner_m: tuple[float, float] = (4.5, 7.5)  # least radius of the kerb round a junction's corners
