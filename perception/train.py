@@ -26,6 +26,7 @@ class TrainSettings:
 
     frames: int = 6000  # pairs of pictures in the data set
     validation_frames: int = 300
+    optics: bool = False  # the data set has motion blur, smears and drops
     steps: int = 6000
     batch: int = 16
     learning_rate: float = 2e-3

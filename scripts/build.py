@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from stack.config import fill
 from stack.loop import Guard, Scenario, Stack
 from stack.messages import Command, Control, Plan, Rig, Scene, SensorFrame, Truth
+from stack.rigs import load_rig
 from stack.vehicle import VehicleParams, load_vehicle, pedals
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ class DriveSettings:
     realtime: bool = False
     seed: int = 0
     device: str = "auto"
+    rig: str | None = None  # FILE.yaml, see stack/rigs.py; none: the default rig
     cameras: bool = True  # off: nothing is rendered, for the oracle alone
     blind: bool = False  # black pictures: an ablation
     dead: bool = False  # zeroed policy weights: an ablation
@@ -54,7 +58,8 @@ class DriveSettings:
 def settings_from(values: dict[str, Any], source: str) -> DriveSettings:
     """Checked settings; ConfigError names source and key."""
     plain = {
-        key: str(value) if key in ("record", "report") and value is not None else value for key, value in values.items()
+        key: str(value) if key in ("record", "report", "rig") and value is not None else value
+        for key, value in values.items()
     }
     return fill(DriveSettings, plain, source)
 
@@ -77,7 +82,13 @@ def build_scenario(settings: DriveSettings) -> tuple[Scenario, RoadMap]:
     road_map = load_map(find_map(spec.map))
     graph = build_graph(road_map)
 
-    rig = Rig() if settings.cameras else Rig(cameras=())
+    rig = load_rig(Path(settings.rig)) if settings.rig else Rig()
+    if settings.perception == "network":
+        for camera in rig.cameras:
+            if camera.distortion:
+                raise ValueError(f"rig: found a fisheye lens (camera {camera.name}), expected pinholes for the network")
+    if not settings.cameras:
+        rig = replace(rig, cameras=())
     scenario = resolve(spec, graph, settings.seed, plan_route, random_route, settings.route, settings.weather, rig)
     return scenario, road_map
 

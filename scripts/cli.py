@@ -145,13 +145,17 @@ def dataset(
         int, typer.Option("--frames", min=1, help="Frames to render; each has every camera of the rig.")
     ] = 500,
     maps: Annotated[list[str] | None, typer.Option("--map", help="Map by name or file; may be given again.")] = None,
+    rig: Annotated[Path | None, typer.Option("--rig", help="FILE.yaml with the cameras; default: the car's.")] = None,
+    optics: Annotated[
+        bool, typer.Option("--optics", help="Motion blur, smears and drops, drawn anew each tour.")
+    ] = False,
     seed: SeedOption = 0,
     json_: JsonOption = None,
 ) -> None:
-    """Render a labelled data set: COCO boxes with distance and heading, masks of CARLA's ids, light windows."""
+    """Render a labelled data set: COCO boxes (2D, 3D, visibility, truncation), masks of CARLA's ids, light windows."""
     from scripts.dataset import run
 
-    emit(run(out, maps or [], frames, seed), json_)
+    emit(run(out, maps or [], frames, seed, rig, optics), json_)
 
 
 @app.command()

@@ -6,11 +6,15 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+
+from stack.messages import Optics, Rig
+from stack.rigs import load_rig
 
 FRAMES_A_TOUR = 20  # then other traffic, light and way
 TOURS_A_LOOK = 2  # then other scenery, which takes seconds to build
@@ -20,8 +24,19 @@ VEHICLES, PEDESTRIANS = 56, 48
 SHARES = {"van": 0.12, "truck": 0.08, "bus": 0.05, "bicycle": 0.10, "motorcycle": 0.06}
 
 
-def render(out: Path, maps: Sequence[str], frames: int, seed: int, say: Callable[[str], None]) -> None:
-    """Pictures with labels from a car that drives in traffic on each of the maps, in every weather, with other looks."""
+def render(
+    out: Path,
+    maps: Sequence[str],
+    frames: int,
+    seed: int,
+    say: Callable[[str], None],
+    rig: Rig = Rig(),
+    optics: bool = False,
+) -> None:
+    """Pictures with labels from a car that drives in traffic on each of the maps, in every weather, with other looks.
+
+    `optics`: each tour has shutters, smears and, in rain, drops of its own, drawn apart from all else.
+    """
     from perception.dataset import Writer
     from planning.route import random_route
     from sim.weather import WEATHERS
@@ -45,9 +60,11 @@ def render(out: Path, maps: Sequence[str], frames: int, seed: int, say: Callable
         weather = list(WEATHERS)[int(draw.integers(len(WEATHERS)))] if draw.random() < 0.5 else "clear"
         graph = graphs[name]
         route = random_route(graph, seed * 1000 + tour, 100.0, 2000.0)
-        world.tour(
-            Scenario(name, name, graph, route, seed * 1000 + tour, VEHICLES, PEDESTRIANS, weather=weather), SHARES
+        worn = with_optics(rig, weather, generator(seed, Stream.WEATHER, tour, actor=1)) if optics else rig
+        scenario = Scenario(
+            name, name, graph, route, seed * 1000 + tour, VEHICLES, PEDESTRIANS, weather=weather, rig=worn
         )
+        world.tour(scenario, SHARES)
         for _ in range(min(FRAMES_A_TOUR, frames - first)):
             for _ in range(TICKS_BETWEEN):
                 world.advance()
@@ -61,10 +78,32 @@ def render(out: Path, maps: Sequence[str], frames: int, seed: int, say: Callable
     part.replace(out)
 
 
-def run(out: Path, maps: list[str], frames: int, seed: int) -> dict[str, Any]:
-    """The verb: render `frames` pairs of pictures into `out`."""
+def with_optics(rig: Rig, weather: str, draw: np.random.Generator) -> Rig:
+    """The rig with shutters of half to twice the usual time, smears on a third of the cameras, drops on most in rain."""
+    cameras = []
+    for mount in rig.cameras:
+        shutter = float(2.0 ** draw.uniform(-1.0, 1.0))
+        smeared, dirt, wet, drops = draw.random(4)
+        cameras.append(
+            replace(
+                mount,
+                optics=Optics(
+                    shutter,
+                    0.3 * float(dirt) if smeared < 0.33 else 0.0,
+                    0.12 * float(drops) if weather == "rain" and wet < 0.7 else 0.0,
+                ),
+            )
+        )
+    return replace(rig, cameras=tuple(cameras))
+
+
+def run(
+    out: Path, maps: list[str], frames: int, seed: int, rig: Path | None = None, optics: bool = False
+) -> dict[str, Any]:
+    """The verb: render `frames` frames of the rig's pictures into `out`."""
     from sim.maps import TRAINING
 
     names = maps or list(TRAINING)
-    render(out, names, frames, seed, Console(file=sys.stderr).print)
+    wanted = load_rig(rig) if rig else Rig()
+    render(out, names, frames, seed, Console(file=sys.stderr).print, wanted, optics)
     return {"out": str(out), "frames": frames, "maps": names}

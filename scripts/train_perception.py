@@ -37,7 +37,7 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     folders = {"train": (TRAINING, settings.frames), "validation": (HELD_OUT, settings.validation_frames)}
     for k, (name, (maps, frames)) in enumerate(folders.items()):
         if not (out / name / "coco.json").is_file():
-            render(out / name, maps, frames, seed + 1000 * k, console.print)
+            render(out / name, maps, frames, seed + 1000 * k, console.print, optics=settings.optics)
     samples = load(out / "train")
     if resume and (out / "lights.safetensors").is_file():
         lights = load_network(LightNet(), out / "lights.safetensors")

@@ -20,7 +20,7 @@ class Sightings:
     def __init__(self, mount: CameraMount, geometry: Geometry) -> None:
         self._mount, self._geometry = mount, geometry
         self._shown = wp.zeros((4, max(geometry.actors, 1)), dtype=wp.int32, device=geometry.device)
-        self._edges = Edges(geometry)
+        self.edges = Edges(geometry)  # measures whole silhouettes
 
     def __call__(
         self, ego: Pose, world_from_camera: F64, view: Any, c: Any, picture: Any
@@ -32,7 +32,8 @@ class Sightings:
         sides = np.stack([side.numpy()[rows] for side in (c.left, c.top, c.right, c.bottom)], axis=-1)
         whole = (sides + (-0.5, -0.5, 0.5, 0.5)) * view.step
         box = np.clip(whole, 0.0, (w, h, w, h)).astype(np.float32)
-        cut = (sides[:, :2] <= 0).any(axis=1) | (sides[:, 2:] >= (view.width - 2, view.height - 2)).any(axis=1)
+        cut = np.full(len(rows), bool(self._mount.distortion))  # the edge of a fisheye picture may be anywhere in it
+        cut |= (sides[:, :2] <= 0).any(axis=1) | (sides[:, 2:] >= (view.width - 2, view.height - 2)).any(axis=1)
         return self._labels(ego, world_from_camera, rows, box, visible[rows] / total[rows]), self._extents(
             ego, view, picture, rows, box, cut
         )
@@ -44,6 +45,8 @@ class Sightings:
         centre = base + 0.5 * size * (0.0, 0.0, 1.0)
         camera_from_world = inverse(world_from_camera)
         distance = centre @ camera_from_world[2, :3] + camera_from_world[2, 3]
+        if self._mount.distortion:
+            distance = np.linalg.norm(centre - world_from_camera[:3, 3], axis=1)
         yaw = wrap(np.arctan2(heading[:, 1], heading[:, 0]).astype(np.float64) - ego.yaw_rad)
         return Detections(
             box, g.kind.numpy()[rows].astype(np.uint8), np.minimum(share, 1.0).astype(np.float32),
@@ -63,7 +66,8 @@ class Sightings:
         full, beyond = box.copy(), np.zeros(len(rows), np.float32)
         touching = np.flatnonzero(cut)
         if len(touching):
-            full[touching], beyond[touching] = self._edges(g, view, w, h, rows[touching])
+            whole, beyond[touching] = self.edges(g, view, w, h, rows[touching])
+            full[touching] = np.where(beyond[touching, None] > 0.0, whole, full[touching])
         state, n = self._geometry.state, self._geometry.world
         yaw, pitch, roll = (
             state.numpy(name)[n, rows].astype(np.float64) for name in ("yaw_rad", "pitch_rad", "roll_rad")

@@ -10,6 +10,7 @@ from stack.frames import F64
 from stack.seeds import Stream, generator
 
 Rgb = tuple[float, float, float]
+SHUTTER_DAY_S, SHUTTER_NIGHT_S = 1.0 / 500.0, 1.0 / 30.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Weather:
         """(3,) unit vector."""
         a, e = self.sun_azimuth_rad, self.sun_elevation_rad
         return np.array([np.cos(a) * np.cos(e), np.sin(a) * np.cos(e), np.sin(e)])
+
+    def shutter_s(self) -> float:
+        """Time for which a camera's shutter is open: 2 ms on a clear day, up to 33 ms (a frame at 30 Hz) by night."""
+        return min(SHUTTER_DAY_S * (SHUTTER_NIGHT_S / SHUTTER_DAY_S) ** self.night * self.exposure, SHUTTER_NIGHT_S)
 
 
 WEATHERS: dict[str, Weather] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -151,8 +152,8 @@ class EmbeddedWorld:
         self._place_actors()
 
     def _build(self, scenario: Scenario) -> None:
-        """Batch, scenery and sensors; kept from drive to drive on the same graph and rig."""
-        key = (id(scenario.graph), scenario.rig, scenario.vehicles + scenario.pedestrians)
+        """Batch, scenery and sensors; kept from drive to drive on the same graph and rig, whatever its cameras."""
+        key = (id(scenario.graph), replace(scenario.rig, cameras=()), scenario.vehicles + scenario.pedestrians)
         if getattr(self, "_key", None) == key:
             return
         self._key = key

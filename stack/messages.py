@@ -137,7 +137,7 @@ class Detections:
     box_px: F32  # (N, 4) left, top, right, bottom
     kind: U8  # (N,)
     score: F32  # (N,) 0..1; in a Truth the visible share of the object's pixels
-    distance_m: F32  # (N,) depth of the box centre
+    distance_m: F32  # (N,) depth of the box centre along the axis (fisheye: its distance)
     yaw_rad: F32  # (N,) heading in the ego frame
     id: I32  # (N,) actor id in a Truth, -1 otherwise
 

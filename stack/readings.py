@@ -79,7 +79,7 @@ class CameraMount:
         self._check("hfov_rad", self.hfov_rad, 0.0 < self.hfov_rad <= most, f"more than 0 and at most {most:.4f}")
         for name in ("width_px", "height_px"):
             self._check(name, getattr(self, name), 8 <= getattr(self, name) <= 8192, "8 to 8192")
-        for name, last in (("shutter", 8.0), ("dirt", 1.0), ("drops", 1.0)):
+        for name, last in (("shutter", 32.0), ("dirt", 1.0), ("drops", 1.0)):
             value = getattr(self.optics, name)
             self._check(f"optics.{name}", value, 0.0 <= value <= last, f"0 to {last:g}")
         if not fisheye:

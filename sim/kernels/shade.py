@@ -219,19 +219,19 @@ def colour_at(
 
 
 @wp.func
-def _seen(key: wp.int64) -> int:
+def triangle_of(key: wp.int64) -> int:
     """Triangle of a key, -1 for the sky."""
     return int(key & TRIANGLE) - 1
 
 
 @wp.func
-def _depth(key: wp.int64) -> float:
+def depth_of(key: wp.int64) -> float:
     """m along the optical axis, of a key that is not the sky's."""
     return 1.0 / wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
 
 
 @wp.func
-def _same(g: GeometryArrays, a: int, b: int) -> bool:
+def alike(g: GeometryArrays, a: int, b: int) -> bool:
     """Do two samples need no second look: the same face, or the same stuff of the same thing?"""
     if a == b:
         return True
@@ -245,6 +245,14 @@ def _column(keys: wp.array(dtype=wp.int64), at: int, width: int) -> wp.int64:
     """Bits in which the sample at `at` differs from those above and below."""
     key = keys[at]
     return (keys[at - width] ^ key) | (keys[at + width] ^ key)
+
+
+@wp.func
+def developed(light: float, tone: wp.array(dtype=wp.int16), grain: int) -> wp.uint8:
+    """Level of a light as a share of TONE_MAX, with grain in 1/256 of 1/64 of a level."""
+    bits = wp.cast(wp.clamp(light, DARKEST, ALMOST_ONE), wp.int32)  # exponent and first bits are the table's index
+    level = int(tone[(bits - FIRST_BITS) >> TONE_SHIFT]) + 32 + (grain >> 8)
+    return wp.uint8(wp.clamp(level, 0, 16383) >> 6)
 
 
 @wp.kernel(enable_backward=False)
@@ -276,7 +284,7 @@ def shade(
         x = 2 * j + 1
         centre = y * view.width + x
         key = keys[centre]
-        tri = _seen(key)
+        tri = triangle_of(key)
         other, ox, oy = int(-2), int(0), int(0)
         share = float(0.0)
         right_key, right_bits = wp.int64(keys[centre + 1]), _column(keys, centre + 1, view.width)
@@ -285,8 +293,8 @@ def shade(
         if (bits & TRIANGLE) != wp.int64(0) or tri >= g.static_triangles:
             for k in range(9):
                 dx, dy = k % 3 - 1, k / 3 - 1
-                sample = _seen(keys[centre + dy * view.width + dx])
-                if not _same(g, tri, sample):
+                sample = triangle_of(keys[centre + dy * view.width + dx])
+                if not alike(g, tri, sample):
                     share += wp.where(dx == 0 or dy == 0, 0.125, 0.0625)
                     if other == -2 or (ox != x and oy != y):  # prefer one straight beside the centre
                         other, ox, oy = sample, x + dx, y + dy
@@ -301,23 +309,20 @@ def shade(
             if face < 0:
                 seen = sky(light, t.noise, wp.normalize(d))
             else:
-                seen = colour_at(g, t, s, light, face, view.position, d, _depth(keys[v * view.width + u]), per_px)
+                seen = colour_at(g, t, s, light, face, view.position, d, depth_of(keys[v * view.width + u]), per_px)
             colour = wp.where(layer == 0, seen, wp.lerp(colour, seen, share))
         if tri < 0:
             out.depth_m[i, j] = wp.inf
             out.semantic[i, j] = wp.uint8(11)
             out.instance[i, j] = 0
         else:
-            out.depth_m[i, j] = _depth(key)
+            out.depth_m[i, j] = depth_of(key)
             out.semantic[i, j] = g.semantic[tri]
             out.instance[i, j] = g.instance[tri]
         rx = float(x) * 0.5 * half_width - 1.0
         colour = colour * ((rim - vignette * rx * rx) / BRIGHTEST)
-        for c in range(3):  # in 1/64 of a level; the table's index is exponent and first bits of the light
-            light_bits = wp.cast(wp.clamp(colour[c], DARKEST, ALMOST_ONE), wp.int32)
-            level = int(tone[(light_bits - FIRST_BITS) >> TONE_SHIFT]) + 32
-            level += (roughness * int(grain[(start[c] + j) & GRAIN_LAST])) >> 8
-            out.rgb[c, i, j] = wp.uint8(wp.clamp(level, 0, 16383) >> 6)
+        for c in range(3):
+            out.rgb[c, i, j] = developed(colour[c], tone, roughness * int(grain[(start[c] + j) & GRAIN_LAST]))
 
 
 def grain_table(seed: int) -> NDArray[np.int8]:
