@@ -1,9 +1,11 @@
 """`ringroad bench`: what it measures can be measured, and is held to its bounds the right way round."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from scripts.bench import memory, run
+from scripts.bench import beside, memory, run
 from scripts.bench.exact import Rays
 from scripts.bench.measure import rate_figure, time_figure
 from sim.actor_meshes import library
@@ -29,6 +31,17 @@ def test_figures_of_one_world() -> None:
 def test_unknown_names_are_refused(given: dict[str, str], text: str) -> None:
     with pytest.raises(ValueError, match=rf"'{text}', expected one of"):
         run(0.0, quiet=True, **given)
+
+
+@pytest.mark.slow
+def test_without_a_network_others_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "ROOT", tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(
+        ValueError, match=r"--beside highway-env: cannot install highway-env into .* it needs PyPI"
+    ) as told:
+        beside.environment("highway-env")
+    assert "\n" not in str(told.value)
 
 
 def test_rays_name_the_face_in_front() -> None:

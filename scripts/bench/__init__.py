@@ -15,8 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from scripts.bench import agents, memory, sensors
-from scripts.bench.beside import OTHERS, beside
+from scripts.bench import agents, beside, memory, sensors
 from scripts.bench.measure import Figure, machine
 
 MAP = "town_f"  # the longest of our own towns
@@ -50,18 +49,18 @@ def run(
 ) -> dict[str, Any]:
     """All chosen figures as one JSON object, printed as a table. Raises ValueError for unknown names."""
     torch.set_num_threads(1)
-    others = chosen("--beside", beside_, OTHERS)
+    others = chosen("--beside", beside_, beside.OTHERS)
     names = chosen("--only", only, tuple(GROUPS))
     if not names and not others:
         names = [name for name in GROUPS if name not in LONG]
     place = map_ or MAP
-    console = Console(file=sys.stderr, quiet=quiet)
+    console = Console(file=sys.stderr, quiet=quiet, width=None if sys.stderr.isatty() else 140)
     here, figures, started = machine(), [], (time.process_time(), time.perf_counter())
     jobs: list[tuple[str, Callable[[], Iterator[Figure]]]] = [
         (name, lambda name=name: GROUPS[name](place, seconds)) for name in names
     ]
     if others:  # its waits for others' processes count as time without the processor
-        jobs.append((f"beside {', '.join(others)}", lambda: beside(others, place, seconds)))
+        jobs.append((f"beside {', '.join(others)}", lambda: beside.compare(others, place, seconds)))
     for k, (name, job) in enumerate(jobs):
         with console.status(f"measuring {name} ({k + 1} of {len(jobs)})"):
             for figure in job():
@@ -79,7 +78,7 @@ def _print(console: Console, where: dict[str, Any], figures: list[Figure]) -> No
     table = Table(title=f"{title}commit {where['commit'] or 'unknown'}, load {where['load'][0]}, "
                   f"had the processor {where['processor_share']:.0%} of the time")  # fmt: skip
     for column in ("what", "median", "p10", "p90", "unit", "at least", "aim", ""):
-        table.add_column(column, justify="left" if column in ("what", "unit", "") else "right")
+        table.add_column(column, justify="left" if column in ("what", "unit", "") else "right", no_wrap=True)
     for f in figures:
         bounds = ["" if bound is None else f"{bound:,g}" for bound in (f.at_least, f.aim)]
         verdict = {None: "", True: "ok", False: "[red]short[/]"}[f.meets(f.at_least)]
