@@ -54,7 +54,7 @@ def run(
     if not names and not others:
         names = [name for name in GROUPS if name not in LONG]
     place = map_ or MAP
-    console = Console(file=sys.stderr, quiet=quiet, width=None if sys.stderr.isatty() else 140)
+    console = Console(file=sys.stderr, quiet=quiet, width=None if sys.stderr.isatty() else 160)
     here, figures, started = machine(), [], (time.process_time(), time.perf_counter())
     jobs: list[tuple[str, Callable[[], Iterator[Figure]]]] = [
         (name, lambda name=name: GROUPS[name](place, seconds)) for name in names
