@@ -18,6 +18,7 @@ from stack.lanegraph import LaneGraph
 STEP_M = 1.0
 JOIN_M = 8.0  # ends of sidewalks this close belong together
 KERB_M = 7.0  # a crosswalk's end this close to a sidewalk can be reached from it
+BEFORE_LIGHT_M = 15.0  # a crosswalk farther from its lane's end is not the junction's
 ROAD_M = (5.0, 22.0)  # widths of road that a pedestrian may cross away from crosswalks
 
 
@@ -168,7 +169,10 @@ def _doors(ends: list[tuple[int, float]], paths: int, sidewalks: int) -> dict[st
 def _lights(graph: LaneGraph, crosswalk: int) -> list[int]:
     """Signals that must be red before one may walk: those of the entries just behind the crosswalk."""
     found: set[int] = set()
-    for lane in graph.crosswalk_lane[graph.crosswalk_index == crosswalk]:
+    mine = graph.crosswalk_index == crosswalk
+    for lane, to_m in zip(graph.crosswalk_lane[mine], graph.crosswalk_to_m[mine], strict=True):
+        if graph.lane_length_m[lane] - to_m > BEFORE_LIGHT_M:
+            continue  # those lights are at the other end of the street
         entries = [lane] if graph.lane_junction[lane] >= 0 else graph.successors(lane)
         found |= {int(graph.lane_signal[e]) for e in entries if graph.lane_signal[e] >= 0}
     return sorted(found)

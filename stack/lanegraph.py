@@ -113,6 +113,14 @@ class LaneGraph:
         return int(self.lane_junction.max(initial=-1)) + 1
 
     @cached_property
+    def yaw_cos(self) -> F32:
+        return np.cos(self.yaw_rad)
+
+    @cached_property
+    def yaw_sin(self) -> F32:
+        return np.sin(self.yaw_rad)
+
+    @cached_property
     def succ_way(self) -> I32:
         """For each entry of `succ` the way that it leads: a number for the road and direction behind the next junction."""
         number: dict[tuple[str, bool], int] = {}
@@ -238,6 +246,8 @@ class LaneArrays:
     y_m: wp.array(dtype=wp.float32)
     z_m: wp.array(dtype=wp.float32)
     yaw_rad: wp.array(dtype=wp.float32)
+    yaw_cos: wp.array(dtype=wp.float32)
+    yaw_sin: wp.array(dtype=wp.float32)
     pitch_rad: wp.array(dtype=wp.float32)
     curvature_1pm: wp.array(dtype=wp.float32)
     width_m: wp.array(dtype=wp.float32)

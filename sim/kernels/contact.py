@@ -14,6 +14,7 @@ from typing import Any
 import warp as wp
 
 from sim.kernels.boxes import Box, StaticBoxes, cell_of, cross2, left_of, overlap, static_box, touch_point
+from sim.kernels.near import lowest, near_bits
 from sim.state import StateArrays
 from stack.labels import Kind
 from stack.vehicle import Column
@@ -25,6 +26,7 @@ SLOP_M = 0.01  # overlap that is left, so that bodies at rest stay in touch
 PUSH_SHARE = 0.8  # of the rest of the overlap, undone in one tick
 PEDESTRIAN_KG = 75.0
 LEVEL_M = 3.0
+LARGEST_M = 10.0  # no actor's circle is larger
 
 
 @wp.struct
@@ -135,20 +137,27 @@ def detect(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: St
     speed = float(0.0)
     point = wp.vec2(0.0, 0.0)
     if scratch.radius[w, i] > 0.0:
-        for j in range(state.kind.shape[1]):
-            if j != i and near(scratch, w, i, j):
-                a = wp.min(i, j)  # both rows of a pair compute the same numbers
-                b = wp.max(i, j)
-                box_a = box_of(state, scratch, w, a)
-                box_b = box_of(state, scratch, w, b)
-                hit = overlap(box_a, box_b)
-                if hit[2] > 0.0:
-                    contacts += 1
-                    if other == -1:
-                        other = j
-                        point = touch_point(box_a, box_b)
-                        n = wp.vec2(hit[0], hit[1])
-                        speed = closing(mover_of(state, params, w, a), mover_of(state, params, w, b), n, point)
+        reach = scratch.radius[w, i] + LARGEST_M
+        for first in range(0, state.kind.shape[1], 32):
+            bits = near_bits(
+                scratch.x, scratch.y, w, first, state.kind.shape[1], scratch.x[w, i], scratch.y[w, i], reach * reach
+            )
+            while bits != wp.uint32(0):
+                j = first + lowest(bits)
+                bits = bits & (bits - wp.uint32(1))
+                if j != i and near(scratch, w, i, j):
+                    a = wp.min(i, j)  # both rows of a pair compute the same numbers
+                    b = wp.max(i, j)
+                    box_a = box_of(state, scratch, w, a)
+                    box_b = box_of(state, scratch, w, b)
+                    hit = overlap(box_a, box_b)
+                    if hit[2] > 0.0:
+                        contacts += 1
+                        if other == -1:
+                            other = j
+                            point = touch_point(box_a, box_b)
+                            n = wp.vec2(hit[0], hit[1])
+                            speed = closing(mover_of(state, params, w, a), mover_of(state, params, w, b), n, point)
         own = box_of(state, scratch, w, i)
         cell = cell_of(statics, state.map_index[w], scratch.x[w, i], scratch.y[w, i])
         if cell >= 0 and state.kind[w, i] != int(Kind.PROP):
@@ -213,18 +222,25 @@ def respond(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: S
     if scratch.contacts[w, i] == 0 or not is_vehicle(state.kind[w, i]):
         return
     total = Response()
-    for j in range(state.kind.shape[1]):
-        if j != i and near(scratch, w, i, j):
-            a = wp.min(i, j)
-            b = wp.max(i, j)
-            box_a = box_of(state, scratch, w, a)
-            box_b = box_of(state, scratch, w, b)
-            hit = overlap(box_a, box_b)
-            if hit[2] > 0.0:
-                share = 1.0 / float(wp.max(scratch.contacts[w, i], scratch.contacts[w, j]))
-                mover_a = mover_of(state, params, w, a)
-                mover_b = mover_of(state, params, w, b)
-                total = added(total, answer(mover_a, mover_b, box_a, box_b, hit, share, i == a))
+    reach = scratch.radius[w, i] + LARGEST_M
+    for first in range(0, state.kind.shape[1], 32):
+        bits = near_bits(
+            scratch.x, scratch.y, w, first, state.kind.shape[1], scratch.x[w, i], scratch.y[w, i], reach * reach
+        )
+        while bits != wp.uint32(0):
+            j = first + lowest(bits)
+            bits = bits & (bits - wp.uint32(1))
+            if j != i and near(scratch, w, i, j):
+                a = wp.min(i, j)
+                b = wp.max(i, j)
+                box_a = box_of(state, scratch, w, a)
+                box_b = box_of(state, scratch, w, b)
+                hit = overlap(box_a, box_b)
+                if hit[2] > 0.0:
+                    share = 1.0 / float(wp.max(scratch.contacts[w, i], scratch.contacts[w, j]))
+                    mover_a = mover_of(state, params, w, a)
+                    mover_b = mover_of(state, params, w, b)
+                    total = added(total, answer(mover_a, mover_b, box_a, box_b, hit, share, i == a))
     own = box_of(state, scratch, w, i)
     mover = mover_of(state, params, w, i)
     cell = cell_of(statics, state.map_index[w], scratch.x[w, i], scratch.y[w, i])

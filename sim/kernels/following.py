@@ -9,6 +9,7 @@ from __future__ import annotations
 import warp as wp
 
 from sim.kernels.idm import gap_term
+from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import Path, path_project
 from sim.kernels.rightofway import CYCLIST, IDM, nose, rear
 from sim.kernels.walkers import CROSS, WAIT_GAP
@@ -27,6 +28,7 @@ LEVEL_M = wp.constant(4.0)  # who is this much higher or lower is on another roa
 MERGE_S = wp.constant(3.0)  # a car whose lane ends within so many seconds
 MERGE_M = wp.constant(20.0)  # or metres is let in
 COURTESY_MPS2 = wp.constant(2.0)  # by those who need not brake harder
+KEEPS_M = wp.constant(0.4)  # off the middle of a lane, for one who is all on it
 BESIDE_M = wp.constant(0.5)  # free width to a cyclist from which one drives past
 
 
@@ -141,6 +143,20 @@ def merges(st: StateArrays, lanes: LaneArrays, w: int, k: int, path: Path) -> fl
 
 
 @wp.func
+def keeps_its_lane(st: StateArrays, lanes: LaneArrays, w: int, k: int) -> bool:
+    """Is k all on a lane outside junctions, short, and about to stay there? Then it is in nobody's way on other lanes."""
+    lane = st.lane[w, k]
+    if lane < 0 or st.target_lane[w, k] != lane or st.passing[w, k] >= 0 or st.length_m[w, k] > LONG_M:
+        return False
+    if lanes.lane_junction[lane] >= 0 or lanes.succ_count[lane] == 0 or st.width_m[w, k] < 1.2:
+        return False
+    if wp.abs(st.lane_d_m[w, k]) > KEEPS_M:
+        return False
+    s = st.lane_s_m[w, k]
+    return s > rear(st, w, k) and s + nose(st, w, k) < lanes.lane_length_m[lane]
+
+
+@wp.func
 def look_ahead(
     st: StateArrays, lanes: LaneArrays, w: int, i: int, actors: int, path: Path, v: float, slow_mps: float, aside: float
 ) -> Ahead:  # fmt: skip
@@ -156,45 +172,53 @@ def look_ahead(
     out = Ahead()
     out.slow_row = -1
     out.slow_gap_m = 1.0e6
-    for k in range(actors):
-        kind = st.kind[w, k]
-        if kind != 0 and k != i:
-            dx = st.x_m[w, k] - x
-            dy = st.y_m[w, k] - y
-            if dx * dx + dy * dy < reach * reach and dx * c + dy * n > -3.0:
-                if wp.abs(st.z_m[w, k] - st.z_m[w, i]) > LEVEL_M:
-                    continue
-                at = float(1.0e6)
-                traffic = kind <= CYCLIST and st.driver[w, k] == IDM
-                if traffic:
-                    at = place_of(st, lanes, w, k, path, own)
-                    if at <= 0.0:
-                        continue  # behind on the same lane
-                if at < 1.0e6:
-                    gap = at - rear(st, w, k) - front
-                    if st.wish_max_mps[w, k] <= slow_mps and gap < out.slow_gap_m and gap > -0.5 * front:
-                        out.slow_row = k
-                        out.slow_gap_m = gap
-                    lead = wp.max(st.vx_mps[w, k], 0.0)
-                    if st.passing[w, i] != k or not beside_of(st, w, i, k):
-                        out.worst_mps2 = wp.max(out.worst_mps2, interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i]))
-                else:
-                    length = st.length_m[w, k]
-                    if length > LONG_M:  # its ends may lie beside the path when its middle does not
-                        length = 0.5 * length
-                        seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.5 * length, length)
-                        tail = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, -0.5 * length, length)
-                        if tail[0] < seen[0]:
-                            seen = tail
+    for first in range(0, actors, 32):
+        bits = near_bits(st.x_m, st.y_m, w, first, actors, x, y, reach * reach)
+        while bits != wp.uint32(0):
+            k = first + lowest(bits)
+            bits = bits & (bits - wp.uint32(1))
+            kind = st.kind[w, k]
+            if kind != 0 and k != i:
+                dx = st.x_m[w, k] - x
+                dy = st.y_m[w, k] - y
+                if dx * c + dy * n > -3.0:
+                    if wp.abs(st.z_m[w, k] - st.z_m[w, i]) > LEVEL_M:
+                        continue
+                    at = float(1.0e6)
+                    traffic = kind <= CYCLIST and st.driver[w, k] == IDM
+                    if traffic:
+                        at = place_of(st, lanes, w, k, path, own)
+                        if at <= 0.0:
+                            continue  # behind on the same lane
+                        if at >= 1.0e6 and aside == 0.0 and keeps_its_lane(st, lanes, w, k):
+                            continue
+                    if at < 1.0e6:
+                        gap = at - rear(st, w, k) - front
+                        if st.wish_max_mps[w, k] <= slow_mps and gap < out.slow_gap_m and gap > -0.5 * front:
+                            out.slow_row = k
+                            out.slow_gap_m = gap
+                        lead = wp.max(st.vx_mps[w, k], 0.0)
+                        if st.passing[w, i] != k or not beside_of(st, w, i, k):
+                            out.worst_mps2 = wp.max(
+                                out.worst_mps2, interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i])
+                            )
                     else:
-                        seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.0, length)
-                    if seen[0] < 1.0e5:
-                        take = interaction(st, w, i, v, seen[0], seen[1], st.gap_min_m[w, i])
-                        out.worst_mps2 = wp.max(out.worst_mps2, take)
-                    elif traffic and st.lane[w, k] >= 0:
-                        gap = merges(st, lanes, w, k, path) - rear(st, w, k) - front
-                        if gap > 0.0 and gap < 1.0e5:
-                            lead = wp.max(st.vx_mps[w, k], 0.0)
-                            take = interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i])
-                            out.worst_mps2 = wp.max(out.worst_mps2, wp.min(take, COURTESY_MPS2))
+                        length = st.length_m[w, k]
+                        if length > LONG_M:  # its ends may lie beside the path when its middle does not
+                            length = 0.5 * length
+                            seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.5 * length, length)
+                            tail = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, -0.5 * length, length)
+                            if tail[0] < seen[0]:
+                                seen = tail
+                        else:
+                            seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.0, length)
+                        if seen[0] < 1.0e5:
+                            take = interaction(st, w, i, v, seen[0], seen[1], st.gap_min_m[w, i])
+                            out.worst_mps2 = wp.max(out.worst_mps2, take)
+                        elif traffic and st.lane[w, k] >= 0:
+                            gap = merges(st, lanes, w, k, path) - rear(st, w, k) - front
+                            if gap > 0.0 and gap < 1.0e5:
+                                lead = wp.max(st.vx_mps[w, k], 0.0)
+                                take = interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i])
+                                out.worst_mps2 = wp.max(out.worst_mps2, wp.min(take, COURTESY_MPS2))
     return out

@@ -54,20 +54,32 @@ def project(lanes: LaneArrays, lane: int, x_m: float, y_m: float, guess_s_m: flo
     """Distance along the lane (past its ends too) and offset to the left of a point, from a guess a few metres off."""
     s = guess_s_m
     d = float(0.0)
+    last = int(-1)
     for _ in range(3):
         p = point_index(lanes, lane, s)
+        if p == last:
+            break
+        last = p
         dx = x_m - lanes.x_m[p]
         dy = y_m - lanes.y_m[p]
-        c = wp.cos(lanes.yaw_rad[p])
-        n = wp.sin(lanes.yaw_rad[p])
+        c = lanes.yaw_cos[p]
+        n = lanes.yaw_sin[p]
         s = float(p - lanes.lane_start[lane]) * lanes.lane_step_m[lane] + dx * c + dy * n
         d = dy * c - dx * n
     return wp.vec2(s, d)
 
 
+@wp.struct
+class Spot:
+    """A point of the lane graph, and how far past it something is."""
+
+    point: int
+    past_m: float
+
+
 @wp.func
-def path_point(lanes: LaneArrays, path: Path, ahead_m: float) -> wp.vec4:
-    """x, y, yaw and curvature of the path `ahead_m` from the vehicle; straight on past its end."""
+def path_spot(lanes: LaneArrays, path: Path, ahead_m: float) -> Spot:
+    """The point of the path nearest to `ahead_m` from the vehicle; its last one past its end."""
     lane = path.lane0
     s = path.from_s_m + ahead_m
     if ahead_m > path.end0_m and path.lane1 >= 0:
@@ -76,10 +88,21 @@ def path_point(lanes: LaneArrays, path: Path, ahead_m: float) -> wp.vec4:
         if ahead_m > path.end1_m and path.lane2 >= 0:
             lane = path.lane2
             s = ahead_m - path.end1_m
-    p = point_index(lanes, lane, s)
-    rest = s - float(p - lanes.lane_start[lane]) * lanes.lane_step_m[lane]
-    yaw = lanes.yaw_rad[p]
-    return wp.vec4(lanes.x_m[p] + rest * wp.cos(yaw), lanes.y_m[p] + rest * wp.sin(yaw), yaw, lanes.curvature_1pm[p])
+    out = Spot()
+    out.point = point_index(lanes, lane, s)
+    out.past_m = s - float(out.point - lanes.lane_start[lane]) * lanes.lane_step_m[lane]
+    return out
+
+
+@wp.func
+def path_point(lanes: LaneArrays, path: Path, ahead_m: float) -> wp.vec4:
+    """x, y, yaw and curvature of the path `ahead_m` from the vehicle; straight on past its end."""
+    at = path_spot(lanes, path, ahead_m)
+    p = at.point
+    return wp.vec4(
+        lanes.x_m[p] + at.past_m * lanes.yaw_cos[p], lanes.y_m[p] + at.past_m * lanes.yaw_sin[p], lanes.yaw_rad[p],
+        lanes.curvature_1pm[p],
+    )  # fmt: skip
 
 
 @wp.func
@@ -88,14 +111,19 @@ def path_project(lanes: LaneArrays, path: Path, x_m: float, y_m: float, guess_m:
     s = guess_m
     d = float(0.0)
     yaw = float(0.0)
+    last = int(-1)
     for _ in range(3):
         s = wp.clamp(s, -5.0, path.end2_m)
-        p = path_point(lanes, path, s)
-        yaw = p[2]
-        dx = x_m - p[0]
-        dy = y_m - p[1]
-        c = wp.cos(yaw)
-        n = wp.sin(yaw)
-        s = s + dx * c + dy * n
+        at = path_spot(lanes, path, s)
+        p = at.point
+        if p == last:
+            break
+        last = p
+        yaw = lanes.yaw_rad[p]
+        dx = x_m - lanes.x_m[p]
+        dy = y_m - lanes.y_m[p]
+        c = lanes.yaw_cos[p]
+        n = lanes.yaw_sin[p]
+        s = s - at.past_m + dx * c + dy * n
         d = dy * c - dx * n
     return wp.vec3(s, d, yaw)

@@ -147,15 +147,14 @@ def goes_first(
     first = -lanes.conflict_rank[c]  # 1: k has precedence
     waited_i = st.waited_s[w, i]
     waited_k = st.waited_s[w, k]
-    if st.granted[w, k] == WAITING and waited_k > PATIENCE_S and waited_k > waited_i and first >= 0:
-        return True
-    if st.granted[w, k] == WAITING and waited_k > COURTESY_S and waited_k > waited_i:
-        return True
-    scripted = st.driver[w, k] != IDM
-    if first < 0 or (first == 0 and not scripted):
-        return False
     light = light_of(st, lanes, w, lane)
-    if light == RED or light == YELLOW or lanes.lane_sign[lane] == STOP:
+    if light == RED or light == YELLOW:
+        return False
+    if st.granted[w, k] == WAITING and waited_k > waited_i:
+        if waited_k > COURTESY_S or (waited_k > PATIENCE_S and first >= 0):
+            return True
+    scripted = st.driver[w, k] != IDM
+    if first < 0 or (first == 0 and not scripted) or lanes.lane_sign[lane] == STOP:
         return False
     v_k = wp.max(st.vx_mps[w, k], 0.0)
     if waited_i > COURTESY_S and not scripted and in_m - nose(st, w, k) > v_k * v_k / (2.0 * BRAKE_MPS2) + 1.0:

@@ -11,6 +11,7 @@ from typing import Any
 
 import warp as wp
 
+from sim.kernels.near import lowest, near_bits
 from sim.kernels.signals import RED
 from sim.state import Driver, StateArrays
 from sim.walkways import WalkArrays
@@ -98,12 +99,17 @@ def clear_of_cars(st: StateArrays, w: int, actors: int, a: wp.vec3, b: wp.vec3, 
 @wp.func
 def blocked_by_car(st: StateArrays, w: int, actors: int, i: int, dx: float, dy: float) -> bool:
     """Would a step of 0.7 m in direction (dx, dy) end in a vehicle, which a step on the spot does not?"""
-    for k in range(actors):
-        kind = st.kind[w, k]
-        if kind >= 1 and kind <= CYCLIST:
-            rx = st.x_m[w, i] + 0.7 * dx - st.x_m[w, k]
-            ry = st.y_m[w, i] + 0.7 * dy - st.y_m[w, k]
-            if rx * rx + ry * ry < 150.0:
+    x = st.x_m[w, i] + 0.7 * dx
+    y = st.y_m[w, i] + 0.7 * dy
+    for first in range(0, actors, 32):
+        bits = near_bits(st.x_m, st.y_m, w, first, actors, x, y, 150.0)
+        while bits != wp.uint32(0):
+            k = first + lowest(bits)
+            bits = bits & (bits - wp.uint32(1))
+            kind = st.kind[w, k]
+            if kind >= 1 and kind <= CYCLIST:
+                rx = x - st.x_m[w, k]
+                ry = y - st.y_m[w, k]
                 c = wp.cos(st.yaw_rad[w, k])
                 n = wp.sin(st.yaw_rad[w, k])
                 along = rx * c + ry * n - st.centre_m[w, k]
