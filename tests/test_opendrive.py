@@ -250,7 +250,9 @@ def _against_carla(path: Path) -> tuple[np.ndarray, int]:
             off = np.hypot(place.x - lane.line_m[k, 0], -place.y - lane.line_m[k, 1])
             turned = abs(np.angle(np.exp(1j * (yaw - graph.yaw_rad[graph.lane_start[index] + k]))))
             rows.append((off, turned, abs(place.z - lane.line_m[k, 2]), abs(point.lane_width - lane.width_m[k])))
-    theirs = {tuple((str(w.road_id), w.section_id, w.lane_id) for w in pair) for pair in oracle.get_topology()}
+    # it goes on from a lane that ends into the taper behind it
+    pairs = [pair for pair in oracle.get_topology() if pair[1].lane_type != carla.LaneType.Restricted]
+    theirs = {tuple((str(w.road_id), w.section_id, w.lane_id) for w in pair) for pair in pairs}
     theirs = {pair for pair in theirs if pair[0] != pair[1]}  # it lists dead ends as their own successors
     ours = {(graph.lane_key[a], graph.lane_key[b]) for a in range(graph.lanes) for b in graph.successors(a)}
     return np.array(rows), len(theirs ^ ours)
@@ -275,7 +277,7 @@ def test_lanes_equal_libcarla(name: str, position_m: float) -> None:
     assert difference[:, 2].max() < 1e-3 and difference[:, 3].max() < 1e-4
 
 
-@pytest.mark.parametrize("path", OURS[:2], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", OURS[:3], ids=lambda p: p.stem)
 def test_our_lanes_equal_libcarla(path: Path) -> None:
     difference, links = _against_carla(path)
     assert links == 0

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from lxml import etree
 
+from sim.maps.highway import Highway
 from sim.maps.junctions import lay_out
 from sim.maps.roads import document
+from sim.maps.signage import highway_document
 from sim.maps.signals import Writer, regulate
 from sim.maps.streets import Style, street_plan
 from stack.opendrive import MAPS
@@ -72,7 +74,7 @@ OTHERS: dict[str, tuple[int, Style]] = {
               lights=0.0, crosswalks=0.0),
     ),
 }  # fmt: skip
-NAMED = TOWNS | OTHERS
+NAMED: dict[str, tuple[int, Style | Highway]] = TOWNS | OTHERS | {"highway": (11, Highway())}
 
 
 def random_style(seed: int) -> Style:
@@ -104,13 +106,16 @@ def random_style(seed: int) -> Style:
     )
 
 
-def random_map(seed: int, name: str, style: Style | None = None) -> str:
+def random_map(seed: int, name: str, style: Style | Highway | None = None) -> str:
     """OpenDRIVE text of a map; without a style, the seed draws a town's. Same arguments, same text."""
     style = random_style(seed) if style is None else style
     rng = generator(seed, Stream.MAP)
-    town = lay_out(street_plan(style, rng), style, rng)
-    root, roads = document(name, town, style)
-    regulate(Writer(root, roads, town.paths, style, rng), town)
+    if isinstance(style, Highway):
+        root = highway_document(name, style, rng)
+    else:
+        town = lay_out(street_plan(style, rng), style, rng)
+        root, roads = document(name, town, style)
+        regulate(Writer(root, roads, town.paths, style, rng), town)
     for empty in [e for e in root.iter("objects", "signals") if len(e) == 0]:
         empty.getparent().remove(empty)
     etree.indent(root, space="")

@@ -84,6 +84,28 @@ def level_cubics(knots: Knots) -> list[Cubic]:
     return out
 
 
+def cut(path: Path, from_m: float, to_m: float) -> Path:
+    """The part of a path between two stations."""
+    out: list[Curve] = []
+    for c in path:
+        low, high = max(from_m - c.s_m, 0.0), min(to_m - c.s_m, c.length_m)
+        if high - low > 1e-6:
+            rate = (c.end_1pm - c.start_1pm) / c.length_m
+            at = out[-1].s_m + out[-1].length_m if out else 0.0
+            out.append(Curve(at, *travel(c, low), high - low, c.start_1pm + rate * low, c.start_1pm + rate * high))
+    return tuple(out)
+
+
+def backwards(path: Path) -> Path:
+    """The path from its end to its start."""
+    out: list[Curve] = []
+    total = length_m(path)
+    for c in reversed(path):
+        x, y, heading = travel(c, c.length_m)
+        out.append(Curve(total - c.s_m - c.length_m, x, y, heading + math.pi, c.length_m, -c.end_1pm, -c.start_1pm))
+    return tuple(out)
+
+
 def _chain(x_m: float, y_m: float, heading_rad: float, pieces: list[tuple[float, float, float]]) -> Path:
     """Pieces (length, curvature at start, at end) one after the other."""
     out: list[Curve] = []

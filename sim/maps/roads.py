@@ -21,7 +21,7 @@ APRON_M = 4.0  # wide enough to close the gaps between the turns of our junction
 def document(name: str, town: Town, style: Style) -> tuple[Element, dict[int, Element]]:
     """The document without junction elements, and the road elements by id."""
     root = etree.Element("OpenDRIVE")
-    _header(root, name, town)
+    header(root, name, list(town.paths.values()))
     roads: dict[int, Element] = {}
     ends: dict[tuple[int, bool], int] = {}
     for junction in town.junctions:
@@ -36,18 +36,19 @@ def document(name: str, town: Town, style: Style) -> tuple[Element, dict[int, El
     return root, roads
 
 
-def _header(root: Element, name: str, town: Town) -> None:
-    points = [sample(path, 5.0) for path in town.paths.values()]
+def header(root: Element, name: str, paths: list[Path]) -> None:
+    """The `<header>`, with the extent of the paths."""
+    points = [sample(path, 5.0) for path in paths]
     xs, ys = [p[:, 0] for p in points], [p[:, 1] for p in points]
-    header = put(
+    element = put(
         root, "header", revMajor=1, revMinor=6, name=name, version="1.00", date="2026-01-01T00:00:00",
         north=float(max(y.max() for y in ys)), south=float(min(y.min() for y in ys)),
         east=float(max(x.max() for x in xs)), west=float(min(x.min() for x in xs)),
     )  # fmt: skip
-    put(header, "geoReference").text = etree.CDATA(GEO_REFERENCE)
+    put(element, "geoReference").text = etree.CDATA(GEO_REFERENCE)
 
 
-def _road(
+def road_element(
     root: Element, road: int, name: str, path: Path, junction: int, limit_kmh: int, kind: str
 ) -> tuple[Element, Element]:
     """A road with its plan view, and its link element, still empty."""
@@ -68,19 +69,19 @@ def _road(
     return element, link
 
 
-def _elevation(road: Element, knots: Knots) -> None:
+def elevation(road: Element, knots: Knots) -> None:
     """Through (s, height) knots, level at each."""
     put_cubics(put(road, "elevationProfile"), "elevation", "s", level_cubics(knots))
 
 
 def _street(root: Element, street: Street, town: Town, style: Style, ends: dict[tuple[int, bool], int]) -> Element:
     path = town.paths[street.road]
-    road, link = _road(root, street.road, f"street {street.road}", path, -1, street.limit_kmh, style.kind)
+    road, link = road_element(root, street.road, f"street {street.road}", path, -1, street.limit_kmh, style.kind)
     put(link, "predecessor", elementType="junction", elementId=ends[street.road, True])
     put(link, "successor", elementType="junction", elementId=ends[street.road, False])
     start, end = (town.plan.height_m[node] for node in street.nodes)
     hills = [(share, start + share * (end - start) + above) for share, above in street.hills]
-    _elevation(road, [(share * length_m(path), z) for share, z in ((0.0, start), *hills, (1.0, end))])
+    elevation(road, [(share * length_m(path), z) for share, z in ((0.0, start), *hills, (1.0, end))])
     write_lanes(put(road, "lanes"), street, length_m(path), style)
     put(road, "objects")
     put(road, "signals")
@@ -90,11 +91,11 @@ def _street(root: Element, street: Street, town: Town, style: Style, ends: dict[
 def _connecting(root: Element, movement: Movement, junction: int, height_m: float, style: Style) -> Element:
     source, target, path = movement.source, movement.target, movement.path
     limit = min(source.street.limit_kmh, target.street.limit_kmh)
-    road, link = _road(root, movement.road, f"movement {movement.road}", path, junction, limit, style.kind)
+    road, link = road_element(root, movement.road, f"movement {movement.road}", path, junction, limit, style.kind)
     for tag, arm in (("predecessor", source), ("successor", target)):
         contact = "start" if arm.at_start else "end"
         put(link, tag, elementType="road", elementId=arm.street.road, contactPoint=contact)
-    _elevation(road, [(0.0, height_m), (length_m(path), height_m)])
+    elevation(road, [(0.0, height_m), (length_m(path), height_m)])
     section = put(put(road, "lanes"), "laneSection", s=0.0)
     middle = put(put(section, "center"), "lane", id=0, type="none", level="false")
     put(middle, "roadMark", sOffset=0.0, type="none", laneChange="none")
