@@ -9,9 +9,10 @@ from scipy.spatial import cKDTree
 from sim.geometry import Material, Mesh, encode
 from sim.meshes import box, moved
 from sim.palette import Colour
-from sim.roadside import Ground, Rng, Roadside, is_free, place_at, put_building, put_front, tree, walk
+from sim.roadside import Ground, Rng, Roadside, is_free, outer_edges, place_at, put_building, put_front, tree, walk
 from stack.frames import F64
 from stack.labels import Semantic
+from stack.opendrive.roads import Strip
 
 STRETCH_M = (50.0, 190.0)  # of one kind of land
 POSTS_M = 50.0
@@ -19,39 +20,46 @@ WOOD_PER_M, WOOD_DEEP_M = 0.3, 32.0
 SIGHT_M = 22.0  # nothing high so near to the end of a road
 
 
-def line_country_roads(edges: list[F64], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside) -> None:
+def line_country_roads(strips: list[Strip], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside) -> None:
     """Walk along the outer edges of country roads, with the road on the left, and put things up where there is room."""
     clear = cKDTree(keep_clear) if len(keep_clear) else None
-    for line in edges:
+    for line in outer_edges(strips):
         s, line = walk(line)
-        where = SIGHT_M
-        while where < s[-1] - SIGHT_M:
-            end = min(where + float(rng.uniform(*STRETCH_M)), float(s[-1]) - SIGHT_M)
-            draw = float(rng.random())
-            if draw < 0.42:
-                _wood(line, s, where, end, ground, side, rng)
-            elif draw < 0.56:
-                _farm(line, s, 0.5 * (where + end), ground, side, rng)
-            else:
-                _field(line, s, where, end, ground, side, rng)
-            where = end
+        fill_land(line, s, ground, side, rng)
         for post in np.arange(12.0, s[-1] - 10.0, POSTS_M):
             x, y, yaw = place_at(line, s, float(post))
             px, py = x + 0.5 * np.sin(yaw), y - 0.5 * np.cos(yaw)
             if clear is None or clear.query((px, py))[0] > 2.0:
-                side.parts.append(moved(_post(), px, py, ground.height(px, py), yaw))
+                side.parts.append(moved(delineator(), px, py, ground.height(px, py), yaw))
 
 
-def _wood(line: F64, s: F64, start: float, end: float, ground: Ground, side: Roadside, rng: Rng) -> None:
+def fill_land(line: F64, s: F64, ground: Ground, side: Roadside, rng: Rng, beyond_m: float = 0.0) -> None:
+    """Woods, farms and fields along a road's edge, from so far beyond it where they would stand right beside it."""
+    where = SIGHT_M
+    while where < s[-1] - SIGHT_M:
+        end = min(where + float(rng.uniform(*STRETCH_M)), float(s[-1]) - SIGHT_M)
+        draw = float(rng.random())
+        if draw < 0.42:
+            _wood(line, s, where, end, ground, side, rng, beyond_m)
+        elif draw < 0.56:
+            _farm(line, s, 0.5 * (where + end), ground, side, rng, beyond_m)
+        else:
+            _field(line, s, where, end, ground, side, rng, beyond_m)
+        where = end
+
+
+def _wood(
+    line: F64, s: F64, start: float, end: float, ground: Ground, side: Roadside, rng: Rng, beyond_m: float
+) -> None:
     """Trees, denser towards the road, where the eye is."""
     for _ in range(int((end - start) * WOOD_PER_M)):
-        where, out = float(rng.uniform(start, end)), 3.5 + WOOD_DEEP_M * float(rng.random()) ** 2
+        where, out = float(rng.uniform(start, end)), 3.5 + beyond_m + WOOD_DEEP_M * float(rng.random()) ** 2
         draws = rng.random(6)
         draws[3] *= 0.4 if draws[0] < 0.5 else 1.0  # every other one may be a conifer
-        _put_tree(line, s, where, out, draws, ground, side)
+        put_tree(line, s, where, out, draws, ground, side)
 
 
-def _put_tree(line: F64, s: F64, where: float, out: float, draws: F64, ground: Ground, side: Roadside) -> None:
+def put_tree(line: F64, s: F64, where: float, out: float, draws: F64, ground: Ground, side: Roadside) -> None:
     """A tree `out` metres from the road, if there is room."""
     x, y, yaw = place_at(line, s, where)
     px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
@@ -61,22 +69,32 @@ def _put_tree(line: F64, s: F64, where: float, out: float, draws: F64, ground: G
         side.boxes.append((px, py, 0.0, 0.5, 0.5))
 
 
-def _field(line: F64, s: F64, start: float, end: float, ground: Ground, side: Roadside, rng: Rng) -> None:
+def _field(
+    line: F64, s: F64, start: float, end: float, ground: Ground, side: Roadside, rng: Rng, beyond_m: float
+) -> None:
     """Open land behind a hedge, a fence or nothing, and a lone tree now and then."""
     rows = (s >= start) & (s <= end)
     draw = float(rng.random())
     if draw < 0.6 and rows.sum() > 3:
         part_s, part = walk(line[rows])
-        put_front(part, part_s, ground, side, hedge=draw < 0.25, height=1.0 + 0.5 * draw, setback=3.0 + 4.0 * draw)
+        put_front(
+            part,
+            part_s,
+            ground,
+            side,
+            hedge=draw < 0.25 or beyond_m > 0.0,
+            height=1.0 + 0.5 * draw,
+            setback=3.0 + beyond_m + 4.0 * draw,
+        )
     if rng.random() < 0.5:
-        where, out = float(rng.uniform(start, end)), float(rng.uniform(6.0, 40.0))
-        _put_tree(line, s, where, out, rng.random(6), ground, side)
+        where, out = float(rng.uniform(start, end)), beyond_m + float(rng.uniform(6.0, 40.0))
+        put_tree(line, s, where, out, rng.random(6), ground, side)
 
 
-def _farm(line: F64, s: F64, where: float, ground: Ground, side: Roadside, rng: Rng) -> None:
+def _farm(line: F64, s: F64, where: float, ground: Ground, side: Roadside, rng: Rng, beyond_m: float) -> None:
     """A house and barns round a yard, well back from the road."""
     x, y, yaw = place_at(line, s, where)
-    back = float(rng.uniform(14.0, 26.0))
+    back = beyond_m + float(rng.uniform(14.0, 26.0))
     sizes = ((12.0, 9.0), (24.0, 11.0), (18.0, 10.0))
     for k in range(int(rng.integers(1, 4))):
         along, out = (-16.0, 0.0, 20.0)[k], back + (0.0, 20.0, 4.0)[k]
@@ -91,7 +109,7 @@ def _farm(line: F64, s: F64, where: float, ground: Ground, side: Roadside, rng: 
             put_building(side, cx, cy, turned, length, depth, ground.height(cx, cy), False, rng.random(8))
 
 
-def _post() -> Mesh:
+def delineator() -> Mesh:
     """A delineator: white with a black band."""
     white, black = encode(Material.PLAIN, Colour.WHITE), encode(Material.PLAIN, Colour.SIGN_BLACK)
     parts = [

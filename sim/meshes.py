@@ -61,6 +61,33 @@ def box(length: float, width: float, z0: float, z1: float, semantic: int, materi
     return frustum(low, high, semantic, material, bottom=bottom)
 
 
+def ribbon(left: F64, right: F64, semantic: int, material: int) -> Mesh:
+    """(n, 3) left and right edges -> a strip that is seen from above."""
+    n = len(left)
+    faces = [(i, n + i, n + i + 1, i + 1) for i in range(n - 1)]
+    return solid(np.concatenate([left, right]), faces, semantic, material)
+
+
+def bar(line: F64, right: F64, profile: Sequence[tuple[float, float]], semantic: int, material: int) -> Mesh:
+    """A closed profile drawn along a line (n, 3): corners (to the right, up), counter-clockwise as seen along the line.
+    right: (n, 2) unit vectors to the right of the line."""
+    lines = [line + np.concatenate([out * right, np.full((len(line), 1), up)], axis=1) for out, up in profile]
+    return Mesh.join([ribbon(b, a, semantic, material) for a, b in zip(lines, lines[1:] + lines[:1], strict=True)])
+
+
+def repeated(mesh: Mesh, places: F64) -> Mesh:
+    """The mesh at each of (n, 4) places x, y, z, yaw."""
+    x, y, z, yaw = (column[:, None] for column in np.asarray(places, np.float64).T)
+    v, cos, sin = mesh.vertices.astype(np.float64), np.cos(yaw), np.sin(yaw)
+    out = np.stack(
+        [x + cos * v[:, 0] - sin * v[:, 1], y + sin * v[:, 0] + cos * v[:, 1], z + 0.0 * cos + v[:, 2]], axis=-1
+    )
+    first = np.arange(len(places))[:, None, None] * len(v)
+    triangles = (mesh.triangles + first).reshape(-1, 3).astype(np.int32)
+    n = len(places)
+    return Mesh(out.reshape(-1, 3).astype(np.float32), triangles, np.tile(mesh.semantic, n), np.tile(mesh.material, n))
+
+
 def ring(n: int, radius: float, z: float, phase: float = 0.0) -> F64:
     """(n, 3) points of a circle, counter-clockwise from above."""
     angle = np.arange(n) * 2.0 * np.pi / n + phase

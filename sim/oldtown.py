@@ -7,8 +7,9 @@ import shapely
 from scipy.spatial import cKDTree
 
 from sim.meshes import moved
-from sim.roadside import Ground, Rng, Roadside, is_free, place_at, put_building, street_lamp, tree, walk
+from sim.roadside import Ground, Rng, Roadside, is_free, outer_edges, place_at, put_building, street_lamp, tree, walk
 from stack.frames import F64
+from stack.opendrive.roads import Strip
 
 FRONT_M = (8.0, 15.0)  # width of a house
 DEPTH_M = (9.0, 13.0)
@@ -18,8 +19,9 @@ PASSAGE = 0.06  # share of houses with a way through beside them
 LAMPS_M = 24.0
 
 
-def line_old_streets(edges: list[F64], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside) -> None:
+def line_old_streets(strips: list[Strip], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside) -> None:
     """Walk along the outer edges of streets, with the road on the left, and put up houses where there is room."""
+    edges = outer_edges(strips)
     clear = cKDTree(keep_clear) if len(keep_clear) else None
     for line in edges:
         _row_of_houses(line, ground, side, rng)

@@ -46,6 +46,7 @@ class Colour(IntEnum):
     BARK = 25
     FENCE = 26
     SIGN_BLACK = 27
+    SIGN_BLUE = 28
     WALL = 32
     ROOF = 56
     LEAF = 64
@@ -60,7 +61,7 @@ _FIXED: dict[Colour, tuple[float, float, float]] = {
     Colour.KERB: (0.33, 0.33, 0.32), Colour.GRASS: (0.065, 0.1, 0.025), Colour.POLE: (0.12, 0.13, 0.13),
     Colour.HOUSING: (0.012, 0.013, 0.012), Colour.SIGN_RED: (0.5, 0.012, 0.012), Colour.SIGN_WHITE: (0.75, 0.75, 0.75),
     Colour.SIGN_BACK: (0.22, 0.23, 0.24), Colour.BARK: (0.07, 0.045, 0.028), Colour.FENCE: (0.16, 0.1, 0.06),
-    Colour.SIGN_BLACK: (0.01, 0.01, 0.01),
+    Colour.SIGN_BLACK: (0.01, 0.01, 0.01), Colour.SIGN_BLUE: (0.006, 0.07, 0.36),
 }  # fmt: skip
 _WALLS = np.array([(0.45, 0.4, 0.32), (0.3, 0.1, 0.06), (0.5, 0.46, 0.4), (0.24, 0.22, 0.2), (0.42, 0.3, 0.16),
                    (0.33, 0.35, 0.37),                   (0.22, 0.075, 0.045), (0.55, 0.53, 0.48)])  # fmt: skip
@@ -82,6 +83,7 @@ def palette(seed: int, spread: float = 0.15) -> F32:
         Colour.SIGN_RED,
         Colour.SIGN_WHITE,
         Colour.SIGN_BLACK,
+        Colour.SIGN_BLUE,
         Colour.ORANGE,
         Colour.TAIL,
         Colour.PAINT_WHITE,

@@ -32,6 +32,7 @@ class Ground:
         self.area = shapely.unary_union(valid).buffer(0.05)
         paved = [p for p, s in zip(valid, strips, strict=True) if s.kind not in ("sidewalk", "none", "median")]
         self.paved = shapely.unary_union(paved).buffer(0.3)
+        self.floor = self.area  # where no terrain is needed
         shapely.prepare(self.area)
         shapely.prepare(self.paved)
 
@@ -59,12 +60,12 @@ class Ground:
         flat = xy.reshape(-1, 2)
         z = self.heights(flat) - 0.06
         far = self._tree.query(flat)[0]
-        z[shapely.contains_xy(self.area, flat[:, 0], flat[:, 1])] -= 0.35
+        z[shapely.contains_xy(self.floor, flat[:, 0], flat[:, 1])] -= 0.35
         z -= np.clip(far - 8.0, 0.0, 40.0) * 0.004
         far_grid, vertices = far.reshape(ix.shape), np.concatenate([flat, z[:, None]], axis=1)
         near = far_grid[:-1, :-1].reshape(cells[0] // COARSE, COARSE, -1, COARSE).min(axis=(1, 3)) < 4.0 * FINE_M
         boxes = shapely.box(xy[:-1, :-1, 0], xy[:-1, :-1, 1], xy[1:, 1:, 0], xy[1:, 1:, 1])
-        covered = shapely.contains(self.area, boxes)
+        covered = shapely.contains(self.floor, boxes)
         faces, stride = [], cells[1] + 1
         for i in range(0, cells[0], COARSE):
             for j in range(0, cells[1], COARSE):
@@ -104,9 +105,10 @@ class Roadside:
 
 
 def line_streets(
-    edges: list[F64], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside, dense: float = 0.55
+    strips: list[Strip], ground: Ground, keep_clear: F64, rng: Rng, side: Roadside, dense: float = 0.55
 ) -> None:
     """Walk along the outer edges of streets and put things up where there is room; `dense`: share of closed house fronts."""
+    edges = outer_edges(strips)
     clear = cKDTree(keep_clear) if len(keep_clear) else None
     for line in edges:
         _build_plots(line, ground, side, rng, dense)

@@ -6,20 +6,26 @@ frame, m.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from sim.boards import boards
+from sim.bridges import bridge
 from sim.countryside import line_country_roads
+from sim.earthworks import Earthworks
 from sim.geometry import Material, Mesh, encode
 from sim.islands import is_paved, plant_islands
-from sim.meshes import solid
+from sim.meshes import ribbon, solid
+from sim.motorway import clear_zone, guard_rails, line_motorways
 from sim.oldtown import line_old_streets
 from sim.palette import Colour, palette
-from sim.roadside import Ground, Roadside, line_streets, outer_edges
+from sim.roadside import Ground, Rng, Roadside, line_streets
 from sim.signposts import lights, signs
 from stack.frames import F64
 from stack.labels import Semantic
@@ -50,6 +56,15 @@ PAVED = (
     "restricted",
 )
 FOOT = ("sidewalk", "walking")
+# what stands beside roads of an OpenDRIVE type, in the order in which it is put up; STREETS: beside all other roads
+STREETS = ""
+BESIDE: dict[str, Callable[[list[Strip], Ground, F64, Rng, Roadside], None]] = {
+    STREETS: line_streets,
+    "townLocal": partial(line_streets, dense=0.05),
+    "rural": line_country_roads,
+    "lowSpeed": line_old_streets,
+    "motorway": line_motorways,
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,9 @@ class Scenery:
 def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     """All scenery of a map. `road_map` gives strips, marks, signals, objects; `graph` the lamp heads and crosswalks."""
     strips = road_map.strips(2.0)
-    ground = Ground(strips)
+    kinds = {road.id: road.kind for road in road_map.document.roads.values()}
+    motorway = [strip for strip in strips if kinds[strip.road] == "motorway"]
+    ground = Earthworks(strips) if motorway else Ground(strips)
     medians = [strip for strip in strips if strip.kind == "median"]
     parts = [_median(strip, is_paved(road_map, strip)) if strip.kind == "median" else _strip(strip) for strip in strips]
     parts += _kerbs(strips)
@@ -83,15 +100,17 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     sign_parts, sign_boxes = signs(road_map.signals, ground)
     keep_clear = np.concatenate([graph.head_xyz_m[:, :2], np.array([b[:2] for b in sign_boxes]).reshape(-1, 2)])
     side, rng = Roadside(), generator(seed, Stream.SCENERY)
-    kinds = {road.id: road.kind for road in road_map.document.roads.values()}
-    special = "rural", "townLocal", "lowSpeed"
-    rural, local, old = ([s for s in strips if kinds[s.road] == kind] for kind in special)
-    streets = [s for s in strips if kinds[s.road] not in special]
-    line_streets(outer_edges(streets), ground, keep_clear, rng, side)
-    line_streets(outer_edges(local), ground, keep_clear, rng, side, dense=0.05)
-    line_country_roads(outer_edges(rural), ground, keep_clear, rng, side)
-    line_old_streets(outer_edges(old), ground, keep_clear, rng, side)
-    plant_islands(road_map, medians, keep_clear, rng, side)
+    if isinstance(ground, Earthworks):
+        clear_zone(motorway, ground, side)
+        guard_rails(strips, motorway, ground, side)
+        for span in ground.spans:
+            side.parts.append(bridge(span, ground))
+        boards(road_map.signals, ground, side)
+    for kind, line in BESIDE.items():
+        own = [s for s in strips if (kinds[s.road] if kinds[s.road] in BESIDE else STREETS) == kind]
+        line(own, ground, keep_clear, rng, side)
+    islands = [strip for strip in medians if kinds[strip.road] != "motorway"]
+    plant_islands(road_map, islands, keep_clear, rng, side)
     boxes = np.array(light_boxes + sign_boxes + side.boxes, np.float64).reshape(-1, 5)
     mesh = Mesh.join(parts + light_parts + sign_parts + side.parts)
     wear = float(generator(seed, Stream.SCENERY, actor=3).uniform(0.1, 0.6))
@@ -114,13 +133,6 @@ def keep_rows(left: F64, right: F64, piece_m: float = PIECE_M) -> NDArray[np.int
         rows.append(end)
         start = end
     return np.array(rows)
-
-
-def ribbon(left: F64, right: F64, semantic: int, material: int) -> Mesh:
-    """(n, 3) left and right edges -> a strip that is seen from above."""
-    n = len(left)
-    faces = [(i, n + i, n + i + 1, i + 1) for i in range(n - 1)]
-    return solid(np.concatenate([left, right]), faces, semantic, material)
 
 
 def _strip(strip: Strip) -> Mesh:

@@ -129,7 +129,7 @@ def _disc(n: int, radius: float, phase: float = 0.0) -> F64:
 
 
 # strokes on a grid of 2 x 4: (from column, row, to column, row); seven segments, and the letters of STOP
-_SEGMENTS = {
+SEGMENTS = {
     "a": (0, 4, 2, 4),
     "b": (2, 2, 2, 4),
     "c": (2, 0, 2, 2),
@@ -138,7 +138,7 @@ _SEGMENTS = {
     "f": (0, 2, 0, 4),
     "g": (0, 2, 2, 2),
 }
-_GLYPHS = {"0": "abcdef", "1": "bc", "2": "abged", "3": "abgcd", "4": "fgbc", "5": "afgcd", "6": "afgedc", "7": "abc",
+GLYPHS = {"0": "abcdef", "1": "bc", "2": "abged", "3": "abgcd", "4": "fgbc", "5": "afgcd", "6": "afgedc", "7": "abc",
            "8": "abcdefg",           "9": "abcdfg", "S": "afgcd", "O": "abcdef", "P": "abefg"}  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def _text(text: str, height: float, x: float, material: int) -> list[Mesh]:
     unit, parts = height / 4.0, []
     thick, pitch = 0.16 * height, 3.0 * height / 4.0
     for i, letter in enumerate(text):
-        strokes = [(1, 0, 1, 4), (0, 4, 2, 4)] if letter == "T" else [_SEGMENTS[s] for s in _GLYPHS.get(letter, "g")]
+        strokes = [(1, 0, 1, 4), (0, 4, 2, 4)] if letter == "T" else [SEGMENTS[s] for s in GLYPHS.get(letter, "g")]
         offset = (i - (len(text) - 1) / 2.0) * pitch
         for c0, r0, c1, r1 in strokes:
             y0, y1 = offset + (c0 - 1) * unit - thick / 2, offset + (c1 - 1) * unit + thick / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import networkx as nx
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import shapely
 from lxml import etree
+from scipy.spatial import cKDTree
 from shared_maps import graph_of, map_of
 
+from sim.earthworks import Earthworks
 from sim.maps.generate import NAMED, random_map
 from sim.maps.highway import Highway
-from stack.labels import Sign
+from sim.scenery import build
+from stack.labels import Semantic, Sign
 from stack.opendrive import find_map
 from stack.opendrive.geometry import lane_edges, reference
 
@@ -203,3 +207,105 @@ def test_a_ring_too_small_for_its_interchanges_is_refused() -> None:
     small = Highway(corners_m=((500.0, 0.0), (500.0, 700.0), (-500.0, 700.0), (-500.0, 0.0)))
     with pytest.raises(ValueError, match=r"highway: found .* expected 50 m or more"):
         random_map(NAMED["highway"][0], "small", small)
+
+
+# ---------------------------------------------------------------- what stands there
+
+SCENERY = cache(lambda: build(MAP, GRAPH, 1))
+
+
+def faces(*semantic: int) -> np.ndarray:
+    """(T, 3, 3) corners of the faces of these classes."""
+    mesh = SCENERY().mesh
+    return mesh.corners()[np.isin(mesh.semantic, semantic)].astype(np.float64)
+
+
+def over(corners: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of points that lie below or above some of the faces, and the lowest corner of each such face."""
+    tree = shapely.STRtree(shapely.polygons(corners[:, :, :2]))
+    point, face = tree.query(shapely.points(xyz[:, :2]), predicate="intersects")
+    return point, corners[face, :, 2].min(axis=1)
+
+
+def test_nothing_hangs_or_stands_in_the_way_of_a_lorry() -> None:
+    """4.7 m are free over every lane of the motorway and of the roads over it (RAA 2008, 4.1)."""
+    lanes = np.stack([GRAPH.x_m, GRAPH.y_m, GRAPH.z_m], axis=1).astype(np.float64)
+    for side in (-1.4, 0.0, 1.4):
+        shift = side * np.stack([-np.sin(GRAPH.yaw_rad), np.cos(GRAPH.yaw_rad), np.zeros(len(lanes))], axis=1)
+        point, low = over(
+            faces(Semantic.BRIDGE, Semantic.GUARD_RAIL, Semantic.WALL, Semantic.POLE, Semantic.TRAFFIC_SIGN),
+            lanes + shift,
+        )
+        height = low - lanes[point, 2]
+        assert ((height > 4.7) | (height < -0.05)).all()  # or below the lane, as what carries it
+        assert (height > 4.7).sum() > 40  # bridges and gantries
+
+
+def test_a_bridge_stands_on_columns_and_its_ends_on_the_slope() -> None:
+    """The ground under the middle of each span is the motorway's, at its ends little below the deck."""
+    ground = Earthworks(MAP.strips(2.0))
+    assert len(ground.spans) == 2
+    concrete = faces(Semantic.BRIDGE)
+    for span in ground.spans:
+        middle = 0.5 * (span.left_m + span.right_m)
+        n = len(middle)
+        z = ground.heights(middle[:, :2])
+        assert middle[n // 2, 2] - z[n // 2] > 6.5
+        assert (middle[[0, -1], 2] - z[[0, -1]] < 1.5).all()
+        near = concrete[shapely.contains_xy(span.area, *concrete.mean(axis=1)[:, :2].T)]
+        feet = near[near[:, :, 2].min(axis=1) < 1.0].mean(axis=1)[:, :2]
+        gaps = np.unique(
+            np.round(feet @ (middle[-1, :2] - middle[0, :2]) / np.linalg.norm(middle[-1, :2] - middle[0, :2]))
+        )
+        assert (np.diff(gaps) > 3.0).sum() == 2  # three rows: beside the carriageways and in the median
+
+
+def test_slopes_are_as_steep_as_embankments_are_and_no_steeper() -> None:
+    """1 : 1.5 at most, the standard slope, but where a cell lies across a ridge; away from abutments and roads."""
+    mesh = SCENERY().mesh
+    ground = Earthworks(MAP.strips(2.0))
+    rows = mesh.semantic == Semantic.TERRAIN
+    centres, normals = mesh.corners()[rows].mean(axis=1), mesh.normals()[rows]
+    away = ~shapely.contains_xy(ground.area.buffer(6.0), centres[:, 0], centres[:, 1])
+    grade = np.hypot(normals[away, 0], normals[away, 1]) / normals[away, 2]
+    assert 0.4 < np.quantile(grade[grade > 0.1], 0.99) < 1.0 / 1.5 and grade.max() < 0.75
+
+
+def test_guard_rails_line_both_carriageways_on_both_sides() -> None:
+    rails = faces(Semantic.GUARD_RAIL).reshape(-1, 3)
+    tree = cKDTree(rails[:, :2])
+    strips = {(s.road, s.section, s.lane): s for s in MAP.strips(2.0)}
+    edges = [s.right_m for s in strips.values() if s.road in MAIN and (s.road, s.section, s.lane - 1) not in strips]
+    edges += [s.right_m for s in strips.values() if s.kind == "median"]
+    for edge in edges:
+        inner = edge[2:-2]
+        assert len(inner) == 0 or tree.query(inner[:, :2])[0].max() < 4.2
+    boxes = SCENERY().static_boxes
+    rail = boxes[boxes[:, 4] == 0.15]
+    assert rail[:, 3].sum() > 4 * 3500.0  # four lines round the ring, and the ramps
+
+
+def test_contact_boxes_leave_all_lanes_free_on_the_bridges_too() -> None:
+    x, y, yaw, length, width = SCENERY().static_boxes.T
+    shapes = shapely.affinity.rotate
+    lanes = np.stack([GRAPH.x_m, GRAPH.y_m], axis=1).astype(np.float64)
+    tree = cKDTree(lanes)
+    for k in np.flatnonzero(tree.query(np.stack([x, y], axis=1))[0] < 0.5 * np.hypot(length, width) + 1.2):
+        plan = shapely.box(x[k] - length[k] / 2, y[k] - width[k] / 2, x[k] + length[k] / 2, y[k] + width[k] / 2)
+        near = lanes[tree.query_ball_point((x[k], y[k]), 12.0)]
+        assert shapes(plan, np.rad2deg(yaw[k])).distance(shapely.MultiPoint(near)) > 1.2  # half a lorry
+
+
+def test_boards_stand_where_the_map_has_them() -> None:
+    signs = cKDTree(faces(Semantic.TRAFFIC_SIGN).reshape(-1, 3))
+    named = [post for post in MAP.signals if post.name.split()[0] in ("board", "beacon", "arrow", "gantry")]
+    assert len(named) == 4 * 6
+    for post in named:
+        assert signs.query(post.xyz_m)[0] < 6.0
+
+
+def test_houses_hide_behind_a_noise_barrier() -> None:
+    panels = faces(Semantic.WALL)
+    assert np.ptp(panels[:, :, 2]) > 4.0 and len(panels) > 1000
+    houses = faces(Semantic.BUILDING).mean(axis=1)
+    assert (cKDTree(panels.mean(axis=1)[:, :2]).query(houses[:, :2])[0] < 60.0).sum() > 200

@@ -76,7 +76,7 @@ def _main_road(writer: Writer, road: PlannedRoad, exit_: str, near_kmh: int) -> 
     _sign(writer, road, start - AHEAD_M, aside + 1.0, "448", f"board {exit_} {AHEAD_M:.0f} m", 2.6)
     for distance in BEACONS_M:
         _sign(writer, road, start - distance, aside, "450", f"beacon {distance / 100.0:.0f}", 1.0)
-    _sign(writer, road, start + OPEN_M, _edge_m(road, opens), "449", f"gantry {exit_}", 6.4)
+    _sign(writer, road, start + OPEN_M, _edge_m(road, opens), "449", f"gantry {exit_}", 6.7)
     writer.signal(
         road.road,
         start + 20.0,
