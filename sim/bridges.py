@@ -15,6 +15,7 @@ from stack.labels import Semantic
 EDGE_M, KERB_M, SLAB_M, GIRDER_M = 0.35, 0.12, 0.45, 1.15  # edge beam beside the road, above it; slab, girder below it
 OVERHANG_M = 1.4  # of the slab beside the girder
 COLUMN_M, ASIDE_M = 0.5, 2.4  # radius; from the edge of the road below, where there is room
+COLUMNS_M = 5.0  # between two columns of a row
 ABUTMENT_M = 1.2
 RAILING_M = 1.1
 CONCRETE = encode(Material.KERB, Colour.KERB)
@@ -35,7 +36,7 @@ def bridge(span: Span, ground: Earthworks) -> Mesh:
         bar(middle, -across, girder, Semantic.BRIDGE, CONCRETE),
         bar(middle, -across, slab, Semantic.BRIDGE, CONCRETE),
     ]
-    parts += _columns(middle, 0.5 * half, ground)
+    parts += _columns(middle, half, ground)
     for point, ahead in ((middle[0], middle[1] - middle[0]), (middle[-1], middle[-1] - middle[-2])):
         x, y, z = point
         foot = ground.height(x, y) - z - 1.5
@@ -59,8 +60,8 @@ def _side(edge: F64, right: F64) -> Mesh:
     return Mesh.join(parts)
 
 
-def _columns(middle: F64, aside_m: float, ground: Earthworks) -> list[Mesh]:
-    """Pairs of columns in the gaps between the roads below, and beside the outermost ones."""
+def _columns(middle: F64, half_m: float, ground: Earthworks) -> list[Mesh]:
+    """Rows of columns in the gaps between the roads below, and beside the outermost ones."""
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(middle[:, :2], axis=0), axis=1))])
     at = np.arange(3.0, s[-1] - 3.0, 0.25)  # its own road begins before that
     xyz = np.stack([np.interp(at, s, middle[:, k]) for k in range(3)], axis=1)
@@ -79,7 +80,8 @@ def _columns(middle: F64, aside_m: float, ground: Earthworks) -> list[Mesh]:
         k = int(np.clip(np.searchsorted(s, where), 1, len(s) - 1))
         dx, dy = middle[k, :2] - middle[k - 1, :2]
         yaw = float(np.arctan2(dy, dx))
-        for side in (-aside_m, aside_m):
+        count = max(round(2.0 * half_m / COLUMNS_M), 2)
+        for side in half_m * (np.arange(count) * 2.0 + 1.0 - count) / count:
             px, py = x - side * np.sin(yaw), y + side * np.cos(yaw)
             foot = ground.height(px, py) - 0.6
             parts.append(moved(cylinder(12, COLUMN_M, foot, z - GIRDER_M + 0.02, Semantic.BRIDGE, CONCRETE), px, py))

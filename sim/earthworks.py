@@ -43,8 +43,8 @@ class Span:
 class Earthworks(Ground):
     """Ground with embankments and cuttings; heights are those of the terrain's fine cells."""
 
-    def __init__(self, strips: list[Strip]) -> None:
-        aloft = _aloft(strips)
+    def __init__(self, strips: list[Strip], aloft: list[np.ndarray]) -> None:
+        """aloft: for each strip, at which of its stations it is a span."""
         super().__init__(strips)
         self.spans = list(_spans(strips, aloft))
         standing = [part for strip, mask in zip(strips, aloft, strict=True) for part in _parts(strip, ~mask)]
@@ -65,6 +65,12 @@ class Earthworks(Ground):
         cell = (np.asarray(xy_m) - self._low) / FINE_M
         out: F64 = map_coordinates(self._grid, cell.T, order=1, mode="nearest")
         return out
+
+
+def ground_of(strips: list[Strip]) -> Ground:
+    """Earthworks where roads pass over one another, else plain ground that follows the roads."""
+    aloft = _aloft(strips)
+    return Earthworks(strips, aloft) if any(mask.any() for mask in aloft) else Ground(strips)
 
 
 def _edges(strips: list[Strip]) -> dict[str, F64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sim.boards import boards
 from sim.bridges import bridge
 from sim.countryside import line_country_roads
-from sim.earthworks import Earthworks
+from sim.earthworks import Earthworks, ground_of
 from sim.geometry import Material, Mesh, encode
 from sim.islands import is_paved, plant_islands
 from sim.meshes import ribbon, solid
@@ -83,7 +83,7 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     strips = road_map.strips(2.0)
     kinds = {road.id: road.kind for road in road_map.document.roads.values()}
     motorway = [strip for strip in strips if kinds[strip.road] == "motorway"]
-    ground = Earthworks(strips) if motorway else Ground(strips)
+    ground = ground_of(strips)
     medians = [strip for strip in strips if strip.kind == "median"]
     parts = [_median(strip, is_paved(road_map, strip)) if strip.kind == "median" else _strip(strip) for strip in strips]
     parts += _kerbs(strips)
@@ -93,7 +93,7 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     parts += [
         _flat(o.outline_m, CROSSWALK_LIFT_M)
         for o in road_map.objects
-        if o.kind == "stop_line" and len(o.outline_m) >= 3
+        if o.kind in ("stop_line", "chevron") and len(o.outline_m) >= 3
     ]
     parts += ground.terrain()
     light_parts, light_boxes = lights(graph, ground)
@@ -105,7 +105,7 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
         guard_rails(strips, motorway, ground, side)
         for span in ground.spans:
             side.parts.append(bridge(span, ground))
-        boards(road_map.signals, ground, side)
+    boards(road_map.signals, ground, side)
     for kind, line in BESIDE.items():
         own = [s for s in strips if (kinds[s.road] if kinds[s.road] in BESIDE else STREETS) == kind]
         line(own, ground, keep_clear, rng, side)

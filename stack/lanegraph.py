@@ -20,6 +20,7 @@ from stack.frames import F64
 from stack.messages import F32, I32, U8
 
 POINT_STEP_M = 1.0
+STOREY_M = 3.0  # lanes so far above or below a point belong to another storey
 YELLOW_S = 3.0  # CARLA's default; a signal shows green, then yellow for this long, then red
 
 
@@ -166,16 +167,21 @@ class LaneGraph:
             self._polylines[way] = np.concatenate(s), xy, np.unwrap(self.yaw_rad[rows]).astype(np.float64)
         return self._polylines[way]
 
-    def nearest(self, x_m: float, y_m: float, yaw_rad: float | None = None, k: int = 24) -> tuple[int, float, float]:
+    def nearest(
+        self, x_m: float, y_m: float, yaw_rad: float | None = None, k: int = 24, z_m: float | None = None
+    ) -> tuple[int, float, float]:
         """Lane, distance along it and lateral offset (left positive) in m nearest to a point.
 
-        With a yaw, lanes that run more than 90 degrees away from it are passed over unless there is no other.
+        With a yaw, lanes that run more than 90 degrees away from it are passed over unless there is no other; with a
+        height, so are lanes of another storey (of its k nearest points, one must be on the right one).
         """
         tree, owner = self._tree
         distance, index = tree.query((x_m, y_m), k=min(k, len(owner)))
         distance, index = np.atleast_1d(distance), np.atleast_1d(index)
         if yaw_rad is not None:
             distance = distance + np.where(np.cos(self.yaw_rad[index] - yaw_rad) > 0.0, 0.0, 1e3)
+        if z_m is not None:
+            distance = distance + np.where(np.abs(self.z_m[index] - z_m) < STOREY_M, 0.0, 1e4)
         point = int(index[np.argmin(distance)])
         lane = int(owner[point])
         dx, dy = x_m - float(self.x_m[point]), y_m - float(self.y_m[point])
@@ -183,13 +189,16 @@ class LaneGraph:
         s = (point - self.lane_start[lane]) * self.lane_step_m[lane] + dx * cos + dy * sin
         return lane, float(np.clip(s, 0.0, self.lane_length_m[lane])), float(dy * cos - dx * sin)
 
-    def nearest_lanes(self, xy_m: F64, yaw_rad: F64, k: int = 8) -> tuple[I32, F64, F64, F64]:
-        """Like `nearest` for (N, 2) points with (N,) yaws: lane, distance along it, offset (left positive), heading error."""
+    def nearest_lanes(self, xy_m: F64, yaw_rad: F64, k: int = 8, z_m: F64 | None = None) -> tuple[I32, F64, F64, F64]:
+        """Like `nearest` for (N, 2) points with (N,) yaws and, if given, heights: lane, distance along it, offset (left
+        positive), heading error."""
         tree, owner = self._tree
         k = min(k, len(owner))
         distance, index = tree.query(xy_m, k=k)
         distance, index = distance.reshape(-1, k), index.reshape(-1, k)
         distance = distance + np.where(np.cos(self.yaw_rad[index] - yaw_rad[:, None]) > 0.0, 0.0, 1e3)
+        if z_m is not None:
+            distance = distance + np.where(np.abs(self.z_m[index] - z_m[:, None]) < STOREY_M, 0.0, 1e4)
         point = index[np.arange(len(index)), np.argmin(distance, axis=1)]
         lane = owner[point]
         dx, dy = xy_m[:, 0] - self.x_m[point], xy_m[:, 1] - self.y_m[point]

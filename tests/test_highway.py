@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
+from itertools import combinations, pairwise
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -13,7 +14,7 @@ from lxml import etree
 from scipy.spatial import cKDTree
 from shared_maps import graph_of, map_of
 
-from sim.earthworks import Earthworks
+from sim.earthworks import Earthworks, ground_of
 from sim.maps.generate import NAMED, random_map
 from sim.maps.highway import Highway
 from sim.scenery import build
@@ -203,6 +204,58 @@ def test_exits_are_announced() -> None:
         assert {("448", 500), ("450", 300), ("450", 200), ("450", 100)} <= signs
 
 
+def test_gores_are_barred_and_the_bars_lie_beside_all_lanes() -> None:
+    driving = [s for s in MAP.strips(1.0) if s.kind == "driving"]
+    lanes = shapely.union_all(
+        [shapely.Polygon(np.concatenate([s.left_m[:, :2], s.right_m[::-1, :2]])).buffer(-0.1) for s in driving]
+    )
+    bars = [item for item in MAP.objects if item.kind == "chevron"]
+    assert len({bar.road for bar in bars}) == 8 and len(bars) >= 40
+    assert not any(shapely.Polygon(bar.outline_m[:, :2]).intersects(lanes) for bar in bars)
+
+
+def test_a_height_tells_the_bridge_from_the_road_below() -> None:
+    """Where lanes of both cross, looked up with noise; without the height some are found on the other storey."""
+    rng = np.random.default_rng(0)
+    own = np.repeat([GRAPH.lane_key[i][0] for i in range(GRAPH.lanes)], GRAPH.lane_count)
+    aloft = np.isin(own, [road.id for road in ROADS.values() if road.name.startswith("bridge")])
+    below = np.isin(own, list(BELOW))
+    xy = np.stack([GRAPH.x_m, GRAPH.y_m], axis=1).astype(np.float64)
+    without = 0
+    for group, other in ((aloft, below), (below, aloft)):
+        rows = np.flatnonzero(group)
+        rows = np.repeat(rows[cKDTree(xy[other]).query(xy[rows])[0] < 2.5], 4)
+        at = xy[rows] + rng.normal(0.0, 0.3, (len(rows), 2))
+        yaw = GRAPH.yaw_rad[rows] + rng.normal(0.0, 0.03, len(rows))
+        lanes = set(np.repeat(np.arange(GRAPH.lanes), GRAPH.lane_count)[group].tolist())
+        assert len(rows) > 100
+        for (x, y), turn, z in zip(at, yaw, GRAPH.z_m[rows], strict=True):
+            assert GRAPH.nearest(x, y, turn, z_m=z)[0] in lanes
+            without += GRAPH.nearest(x, y, turn)[0] not in lanes
+        assert set(GRAPH.nearest_lanes(at, yaw, z_m=GRAPH.z_m[rows])[0].tolist()) <= lanes
+    assert without > 0
+
+
+TOWN04 = Path(__file__).parents[2] / "shared/data/maps/Town04.xodr"
+
+
+@pytest.mark.skipif(not TOWN04.exists(), reason="no Town04")
+def test_carlas_motorway_merges_inside_junctions_and_its_bridge_is_found() -> None:
+    """Every lane goes on, two that become one do so in a junction and know of one another; road 39 crosses over."""
+    graph = graph_of(TOWN04)
+    assert (graph.succ_count > 0).all() and (graph.pred_count > 0).all()
+    lanes = np.repeat(np.arange(graph.lanes), graph.conflict_count)
+    known = set(zip(lanes.tolist(), graph.conflict_lane.tolist(), strict=True))
+    merged = 0
+    for lane in np.flatnonzero(graph.pred_count > 1):
+        for a, b in combinations(graph.predecessors(int(lane)).tolist(), 2):
+            assert (a, b) in known and graph.lane_junction[a] == graph.lane_junction[b] >= 0
+            merged += 1
+    assert merged > 100
+    ground = ground_of(map_of(TOWN04).strips(2.0))
+    assert isinstance(ground, Earthworks) and [span.road for span in ground.spans] == ["39"]
+
+
 def test_a_ring_too_small_for_its_interchanges_is_refused() -> None:
     small = Highway(corners_m=((500.0, 0.0), (500.0, 700.0), (-500.0, 700.0), (-500.0, 0.0)))
     with pytest.raises(ValueError, match=r"highway: found .* expected 50 m or more"):
@@ -243,8 +296,8 @@ def test_nothing_hangs_or_stands_in_the_way_of_a_lorry() -> None:
 
 def test_a_bridge_stands_on_columns_and_its_ends_on_the_slope() -> None:
     """The ground under the middle of each span is the motorway's, at its ends little below the deck."""
-    ground = Earthworks(MAP.strips(2.0))
-    assert len(ground.spans) == 2
+    ground = ground_of(MAP.strips(2.0))
+    assert isinstance(ground, Earthworks) and len(ground.spans) == 2
     concrete = faces(Semantic.BRIDGE)
     for span in ground.spans:
         middle = 0.5 * (span.left_m + span.right_m)
@@ -263,7 +316,7 @@ def test_a_bridge_stands_on_columns_and_its_ends_on_the_slope() -> None:
 def test_slopes_are_as_steep_as_embankments_are_and_no_steeper() -> None:
     """1 : 1.5 at most, the standard slope, but where a cell lies across a ridge; away from abutments and roads."""
     mesh = SCENERY().mesh
-    ground = Earthworks(MAP.strips(2.0))
+    ground = ground_of(MAP.strips(2.0))
     rows = mesh.semantic == Semantic.TERRAIN
     centres, normals = mesh.corners()[rows].mean(axis=1), mesh.normals()[rows]
     away = ~shapely.contains_xy(ground.area.buffer(6.0), centres[:, 0], centres[:, 1])

@@ -20,6 +20,8 @@ from sim.maps.streets import Style
 
 POST_ASIDE_M = 1.3  # behind the guard rail
 AHEAD_M, BEACONS_M = 500.0, (300.0, 200.0, 100.0)  # before the deceleration lane
+CHEVRON_EVERY_M, CHEVRON_M = 6.0, 1.0  # bars in a gore, how thick
+CHEVRON_ASIDE_M, CHEVRON_FROM_M = 0.9, 0.6  # what is left free beside them; the least wide one
 LINE_BEFORE_M = 1.5  # stop lines before the end of an off-ramp
 
 
@@ -40,6 +42,9 @@ def highway_document(name: str, style: Highway, rng: np.random.Generator) -> Ele
             edge = _edge_m(road, 0)
             _sign(writer, road, 6.0, edge + POST_ASIDE_M, "333", f"arrow EXIT {network.exits[road.before]}")
         _limits(writer, road)
+    for road in network.roads.values():
+        if any(lane.name == "gore" for lane in road.sections[0].right):
+            _chevrons(writer, road)
     for ramp in network.off_ramps:
         _ramp_end(writer, ramp, STOP if network.exits[ramp.before] == 1 else YIELD)
     for junction in sorted({road.junction for road in network.roads.values()} - {-1}):
@@ -87,6 +92,27 @@ def _main_road(writer: Writer, road: PlannedRoad, exit_: str, near_kmh: int) -> 
         value=near_kmh,
         unit="km/h",
     )
+
+
+def _chevrons(writer: Writer, road: PlannedRoad) -> None:
+    """Bars across the pavement between main line and ramp, where it is CHEVRON_FROM_M or more wide."""
+    *lanes, gore = road.sections[0].right
+    edge, length = sum(lane.widths_m[0] for lane in lanes) + 0.3, length_m(road.path)
+    opens = gore.widths_m[0] == 0.0
+    for far in np.arange(CHEVRON_EVERY_M, length, CHEVRON_EVERY_M):
+        share = float(far) / length  # of the gore, from its nose
+        wide = max(gore.widths_m) * share * share * (3.0 - 2.0 * share) - CHEVRON_ASIDE_M
+        if wide < CHEVRON_FROM_M:
+            continue
+        s, lean = (float(far), -wide) if opens else (length - float(far), wide)
+        bar = put(
+            writer.roads[road.road].find("objects"), "object", type="roadMark", id=writer.new_id(), name="chevron", s=s,
+            t=-edge - 0.5 * wide, zOffset=0.0, hdg=0.0, orientation="none", length=CHEVRON_M, width=wide, height=0.0,
+        )  # fmt: skip
+        outline = put(bar, "outline", id=0, closed="true")
+        corners = ((0.0, 0.0), (lean, -wide), (lean + CHEVRON_M, -wide), (CHEVRON_M, 0.0))
+        for index, (along, across) in enumerate(corners):
+            put(outline, "cornerRoad", id=index, s=s + along, t=across - edge, dz=0.0, height=0.0)
 
 
 def _ramp_end(writer: Writer, ramp: PlannedRoad, kind: str) -> None:
