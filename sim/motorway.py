@@ -127,7 +127,7 @@ def line_motorways(strips: list[Strip], ground: Ground, keep_clear: F64, rng: Rn
     clear = cKDTree(keep_clear) if len(keep_clear) else None
     _bushes([strip for strip in strips if strip.kind == "median"], rng, side)
     edges = outer_edges(strips)
-    long = [k for k, line in enumerate(edges) if walk(line)[0][-1] > ESTATE_FROM_M]
+    long = [k for k, line in enumerate(edges) if walk(line)[0][-1] > ESTATE_FROM_M and _has_room(line, ground)]
     estates = rng.choice(long, min(ESTATES, len(long)), replace=False).tolist() if long else []
     for k, line in enumerate(edges):
         s, line = walk(line)
@@ -142,6 +142,11 @@ def line_motorways(strips: list[Strip], ground: Ground, keep_clear: F64, rng: Rn
             px, py = x + 0.9 * np.sin(yaw), y - 0.9 * np.cos(yaw)
             if clear is None or clear.query((px, py))[0] > 1.0:
                 side.parts.append(moved(delineator(), px, py, ground.height(px, py), yaw))
+
+
+def _has_room(line: F64, ground: Ground) -> bool:
+    """Does no road cross or join where a barrier would stand?"""
+    return not ground.area.intersects(shapely.LineString(line[:, :2] + BARRIER_M * _right(line)).buffer(1.0))
 
 
 def _far_trees(line: F64, s: F64, ground: Ground, side: Roadside, rng: Rng) -> None:

@@ -264,7 +264,7 @@ def test_a_ring_too_small_for_its_interchanges_is_refused() -> None:
 
 # ---------------------------------------------------------------- what stands there
 
-SCENERY = cache(lambda: build(MAP, GRAPH, 1))
+SCENERY = cache(lambda seed=1: build(MAP, GRAPH, seed))
 
 
 def faces(*semantic: int) -> np.ndarray:
@@ -338,8 +338,9 @@ def test_guard_rails_line_both_carriageways_on_both_sides() -> None:
     assert rail[:, 3].sum() > 4 * 3500.0  # four lines round the ring, and the ramps
 
 
-def test_contact_boxes_leave_all_lanes_free_on_the_bridges_too() -> None:
-    x, y, yaw, length, width = SCENERY().static_boxes.T
+@pytest.mark.parametrize("seed", [0, 1])
+def test_contact_boxes_leave_all_lanes_free_on_the_bridges_too(seed: int) -> None:
+    x, y, yaw, length, width = SCENERY(seed).static_boxes.T
     shapes = shapely.affinity.rotate
     lanes = np.stack([GRAPH.x_m, GRAPH.y_m], axis=1).astype(np.float64)
     tree = cKDTree(lanes)
