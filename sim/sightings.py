@@ -20,6 +20,7 @@ class Sightings:
     def __init__(self, mount: CameraMount, geometry: Geometry) -> None:
         self._mount, self._geometry = mount, geometry
         self._shown = wp.zeros((4, max(geometry.actors, 1)), dtype=wp.int32, device=geometry.device)
+        self._views: dict[int, NDArray[Any]] | None = {} if wp.get_device(geometry.device).is_cpu else None
         self.edges = Edges(geometry)  # measures whole silhouettes
 
     def __call__(
@@ -27,9 +28,9 @@ class Sightings:
     ) -> tuple[Detections, Extents]:
         """Of all actors of which anything is to be seen. `c`: silhouettes (raster.Cover); `picture`: as shaded."""
         w, h = self._mount.width_px, self._mount.height_px
-        visible, total = picture.visible.numpy(), c.total.numpy()
+        visible, total = self._host(picture.visible), self._host(c.total)
         rows = np.flatnonzero((visible > 0) & (total > 0))
-        sides = np.stack([side.numpy()[rows] for side in (c.left, c.top, c.right, c.bottom)], axis=-1)
+        sides = np.stack([self._host(side)[rows] for side in (c.left, c.top, c.right, c.bottom)], axis=-1)
         whole = (sides + (-0.5, -0.5, 0.5, 0.5)) * view.step
         box = np.clip(whole, 0.0, (w, h, w, h)).astype(np.float32)
         cut = np.full(len(rows), bool(self._mount.distortion))  # the edge of a fisheye picture may be anywhere in it
@@ -38,10 +39,18 @@ class Sightings:
             ego, view, picture, rows, box, cut
         )
 
+    def _host(self, array: Any) -> NDArray[Any]:
+        """Of an array that stays: a view on the CPU, made once as making one costs 4 us; else a copy."""
+        if self._views is None:
+            return array.numpy()
+        if array.ptr not in self._views:
+            self._views[array.ptr] = array.numpy()
+        return self._views[array.ptr]
+
     def _labels(self, ego: Pose, world_from_camera: F64, rows: NDArray[np.int64], box: Any, share: Any) -> Detections:
         """Bounds of the silhouettes, hidden parts included, clipped to the picture; score: visible share."""
         g = self._geometry.arrays
-        base, size, heading = g.base.numpy()[rows], g.size.numpy()[rows], g.heading.numpy()[rows]
+        base, size, heading = (self._host(array)[rows] for array in (g.base, g.size, g.heading))
         centre = base + 0.5 * size * (0.0, 0.0, 1.0)
         camera_from_world = inverse(world_from_camera)
         distance = centre @ camera_from_world[2, :3] + camera_from_world[2, 3]
@@ -49,7 +58,7 @@ class Sightings:
             distance = np.linalg.norm(centre - world_from_camera[:3, 3], axis=1)
         yaw = wrap(np.arctan2(heading[:, 1], heading[:, 0]).astype(np.float64) - ego.yaw_rad)
         return Detections(
-            box, g.kind.numpy()[rows].astype(np.uint8), np.minimum(share, 1.0).astype(np.float32),
+            box, self._host(g.kind)[rows].astype(np.uint8), np.minimum(share, 1.0).astype(np.float32),
             distance.astype(np.float32), yaw.astype(np.float32), rows.astype(np.int32),
         )  # fmt: skip
 
@@ -57,10 +66,11 @@ class Sightings:
         """`cut` (n,): whose silhouettes touch an edge of the picture."""
         g, w, h = self._geometry.arrays, self._mount.width_px, self._mount.height_px
         self._shown.zero_()
-        first, last = (int(box[:, 1].min()), int(np.ceil(box[:, 3].max()))) if len(rows) else (0, 0)
-        inputs = [picture.instance, first, self._shown]
+        low, high = (box.min(axis=0), np.ceil(box.max(axis=0))) if len(rows) else (np.zeros(4), np.zeros(4))
+        first, last = int(low[1]), int(high[3])
+        inputs = [picture.instance, first, int(low[0]), int(high[2]), self._shown]
         wp.launch(bound_shown, dim=last - first, inputs=inputs, device=self._geometry.device)
-        left, top, right, bottom = self._shown.numpy()[:, rows]
+        left, top, right, bottom = self._host(self._shown)[:, rows]
         shown = np.column_stack([w - left, h - top, right, bottom]).astype(np.float32)
         shown[right == 0] = np.nan  # seen between the middles of pixels only
         full, beyond = box.copy(), np.zeros(len(rows), np.float32)
@@ -72,5 +82,5 @@ class Sightings:
         yaw, pitch, roll = (
             state.numpy(name)[n, rows].astype(np.float64) for name in ("yaw_rad", "pitch_rad", "roll_rad")
         )
-        pose = inverse(ego.matrix()) @ transforms(g.base.numpy()[rows].astype(np.float64), yaw, pitch, roll)
-        return Extents(shown, full, beyond, pose, g.size.numpy()[rows])
+        pose = inverse(ego.matrix()) @ transforms(self._host(g.base)[rows].astype(np.float64), yaw, pitch, roll)
+        return Extents(shown, full, beyond, pose, self._host(g.size)[rows])

@@ -28,16 +28,19 @@ LIMIT = wp.constant(float(np.tan(np.deg2rad(LIMIT_DEG))))
 
 
 @wp.kernel(enable_backward=False)
-def bound_shown(instance: wp.array2d(dtype=wp.int32), first: int, out: wp.array2d(dtype=wp.int32)):
-    """One thread per row of the picture, from `first` on. `out` (4, A), zero before: how far inside the right and the
-    bottom edge the left and the top of an actor's pixels lie, then their right and bottom."""
+def bound_shown(
+    instance: wp.array2d(dtype=wp.int32), first: int, left: int, right: int, out: wp.array2d(dtype=wp.int32)
+):
+    """One thread per row of the picture, from `first` on; columns `left` to `right` (excluded). `out` (4, A), zero before:
+    how far inside the right and the bottom edge the left and the top of an actor's pixels lie, then their right and bottom.
+    """
     i = first + wp.tid()
     height, width = instance.shape[0], instance.shape[1]
-    j = int(0)
-    while j < width:
+    j = int(left)
+    while j < right:
         one = instance[i, j]
         start = int(j)
-        while j < width and instance[i, wp.min(j, width - 1)] == one:
+        while j < right and instance[i, wp.min(j, width - 1)] == one:
             j += 1
         if one > 0:
             wp.atomic_max(out, 0, one - 1, width - start)
@@ -118,13 +121,14 @@ class Edges:
         device, most = geometry.device, max(geometry.actors, 1)
         self._cover = new_cover(most, SAMPLES + 1, SAMPLES + 1, device)
         self._keys = wp.zeros((SAMPLES + 1) * (SAMPLES + 1), dtype=wp.int64, device=device)  # written, never read
+        self._rows = wp.zeros(most, dtype=wp.int32, device=device)
         self._box = wp.zeros(most, dtype=wp.vec4, device=device)
         self._beyond = wp.zeros(most, dtype=wp.float32, device=device)
 
     def __call__(self, g: Any, view: Any, width_px: int, height_px: int, rows: NDArray[np.int64]) -> tuple[F32, F32]:
         """(n, 4) boxes of the whole silhouettes, px, and (n,) the share of each beyond the picture."""
         device, n = self._box.device, len(rows)
-        some = wp.array(rows.astype(np.int32), device=device)
-        inputs = [g, view, wp.vec2(width_px, height_px), some, self._keys, self._cover, self._box, self._beyond]
+        self._rows[:n].assign(rows.astype(np.int32))
+        inputs = [g, view, wp.vec2(width_px, height_px), self._rows, self._keys, self._cover, self._box, self._beyond]
         wp.launch(measure, dim=n, inputs=inputs, device=device)
         return self._box.numpy()[:n].copy(), self._beyond.numpy()[:n].copy()
