@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.kernels import boxes, contact, locate, signals, traffic, vehicle, walkers
+from sim.kernels import boxes, contact, locate, observe, signals, traffic, vehicle, walkers
 from sim.state import Driver, State, StateArrays
 from sim.walkways import walk_arrays
 from stack.labels import Kind
@@ -69,6 +69,7 @@ class Batch:
         self._statics = boxes.static_boxes(statics, reach, device)
         self._scratch = contact.allocate(worlds, actors, device)
         self._commands = self._record()
+        self._observations: Any = None
         for world in range(worlds):
             self.reset_world(world, {}, seed=world)
 
@@ -165,6 +166,17 @@ class Batch:
     def torch(self, name: str) -> Any:
         """A state array as a torch tensor on the batch's device, without a copy."""
         return wp.to_torch(getattr(self.state.arrays, name), requires_grad=False)
+
+    def observations(self) -> Any:
+        """(worlds, actors, OBSERVATION_NAMES) torch tensor on the batch's device of what each vehicle knows now; zeros for
+        other actors. The same memory at every call (sim/kernels/observe.py)."""
+        if self._observations is None:
+            shape = (self.worlds, self.actors, len(observe.OBSERVATION_NAMES))
+            self._observations = wp.zeros(shape, dtype=wp.float32, device=self.device)
+        observe.launch(
+            self.state.arrays, self.lanes, self.worlds, self.actors, self._observations, self.device
+        )  # fmt: skip
+        return wp.to_torch(self._observations, requires_grad=False)
 
     def save(self) -> dict[str, Any]:
         """A copy of the whole state."""

@@ -36,13 +36,17 @@ def batch_of(map_: str, worlds: int, vehicles: int, walkers: int) -> tuple[Any, 
 def traffic(map_: str, seconds: float) -> Iterator[Figure]:
     """Many worlds. Walkers are on the road but do not count as agents."""
     batch, agents = batch_of(map_, WORLDS, VEHICLES, WALKERS)
-    times = sample_ms(batch.step, seconds)
+
+    def step() -> None:
+        batch.step()
+        batch.observations()
+
+    times = sample_ms(step, seconds)
     what = f"agent-steps, {WORLDS} worlds x {VEHICLES} vehicles and {WALKERS} walkers"
-    note = (
-        f"{agents} vehicles on {map_}; IDM, MOBIL, lights, contact, 5 sub-steps; no features for traffic's own drivers"
-    )
+    note = f"{agents} vehicles on {map_}; IDM, MOBIL, lights, contact, 5 sub-steps, observations of every vehicle"
     yield rate_figure(what, agents, times, "steps/s", 400_000, 1_500_000, note)
-    yield time_figure(f"one step of these {WORLDS} worlds", times)
+    yield time_figure(f"  of which one step of these {WORLDS} worlds", sample_ms(batch.step, seconds / 4))
+    yield time_figure("  of which the observations", sample_ms(batch.observations, seconds / 4))
 
 
 def world(map_: str, seconds: float) -> Iterator[Figure]:

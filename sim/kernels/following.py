@@ -111,7 +111,7 @@ def seen_by_geometry(
     deep = 0.5 * (wp.abs(c) * length + n * st.width_m[w, k])
     margin = SIDE_GAP_M
     long = kind <= CYCLIST and st.length_m[w, k] > LONG_M and st.length_m[w, k] > st.length_m[w, i]
-    if c < -0.5 and kind != PROP:
+    if c < -0.5 and kind != PROP and st.vx_mps[w, k] > 0.5:
         margin = -SIDE_GAP_M  # oncoming: it keeps to its side, but a long one swings out in bends
         if long:
             margin = 0.5
@@ -204,7 +204,10 @@ def look_ahead(
                             )
                     else:
                         length = st.length_m[w, k]
-                        if length > LONG_M:  # its ends may lie beside the path when its middle does not
+                        inside = st.lane[w, k] >= 0
+                        if inside:
+                            inside = lanes.lane_junction[st.lane[w, k]] >= 0
+                        if length > LONG_M or (inside and kind <= CYCLIST):  # an end may be in the way, not the middle
                             length = 0.5 * length
                             seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.5 * length, length)
                             tail = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, -0.5 * length, length)

@@ -77,7 +77,9 @@ def write_own(st: StateArrays, lanes: LaneArrays, w: int, i: int, out: wp.array3
 
 
 @wp.func
-def write_others(st: StateArrays, w: int, i: int, actors: int, c: float, s: float, out: wp.array3d(dtype=wp.float32)) -> None:
+def write_others(
+    st: StateArrays, w: int, i: int, actors: int, c: float, s: float, out: wp.array3d(dtype=wp.float32)
+) -> None:
     """The NEAREST others within SEE_M, nearest first; ties go to the lower row."""
     x = st.x_m[w, i]
     y = st.y_m[w, i]

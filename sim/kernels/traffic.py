@@ -19,7 +19,7 @@ from sim.kernels.overtake import consider_overtaking, pulled_out
 from sim.kernels.paths import Path, make_path, path_point, point_index, project
 from sim.kernels.rightofway import CAR, CYCLIST, IDM, NONE, grant_all, line_gap, nose, rear
 from sim.kernels.wayfinding import choose
-from sim.state import StateArrays
+from sim.state import Driver, StateArrays
 from stack.lanegraph import LaneArrays
 from stack.loop import TICK_S
 from stack.vehicle import GRAVITY_MPS2, Column, pedals_of
@@ -27,6 +27,7 @@ from stack.vehicle import GRAVITY_MPS2, Column, pedals_of
 wp.set_module_options({"enable_backward": False})
 
 TICK = wp.constant(TICK_S)
+POLICY = wp.constant(int(Driver.POLICY))
 WHEEL_MAX = wp.constant(int(Column.WHEEL_ANGLE_MAX))
 FRONT_AXLE = wp.constant(int(Column.FRONT_AXLE))
 REAR_AXLE = wp.constant(int(Column.REAR_AXLE))
@@ -83,6 +84,28 @@ def move_along(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
 
 
 @wp.func
+def follows(lanes: LaneArrays, lane: int, after: int) -> bool:
+    """Is `after` a successor of `lane`? Also where both are none."""
+    if lane < 0 or after < 0:
+        return lane < 0 and after < 0
+    for m in range(lanes.succ_count[lane]):
+        if lanes.succ[lanes.succ_start[lane] + m] == after:
+            return True
+    return False
+
+
+@wp.func
+def keep_way(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
+    """Give a learner whom nobody tells its way the next two lanes, as a traffic car draws them."""
+    lane = st.lane[w, i]
+    if not follows(lanes, lane, st.next_lane[w, i]):
+        st.next_lane[w, i] = choose(st, lanes, w, i, lane)
+        st.after_lane[w, i] = NONE
+    if not follows(lanes, st.next_lane[w, i], st.after_lane[w, i]):
+        st.after_lane[w, i] = choose(st, lanes, w, i, st.next_lane[w, i])
+
+
+@wp.func
 def look_for_junction(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
     """Write `entry_lane` and `entry_in_m`; hold the junction lane under the wheels; give back one that lies behind."""
     lane = st.lane[w, i]
@@ -123,6 +146,8 @@ def follow_lanes(st: StateArrays, lanes: LaneArrays):
         return
     if st.driver[w, i] == IDM:
         move_along(st, lanes, w, i)
+    elif st.driver[w, i] == POLICY:
+        keep_way(st, lanes, w, i)
     look_for_junction(st, lanes, w, i)
 
 
