@@ -36,6 +36,8 @@ class Scratch:
     x: wp.array2d(dtype=wp.float32)  # box centre
     y: wp.array2d(dtype=wp.float32)
     z: wp.array2d(dtype=wp.float32)  # of the ground
+    cos: wp.array2d(dtype=wp.float32)  # of the yaw
+    sin: wp.array2d(dtype=wp.float32)
     radius: wp.array2d(dtype=wp.float32)  # negative: no body
     contacts: wp.array2d(dtype=wp.int32)
     push_x: wp.array2d(dtype=wp.float32)  # world frame, m
@@ -60,7 +62,7 @@ class Mover:
 def box_of(state: StateArrays, scratch: Scratch, w: int, i: int) -> Box:
     box = Box()
     box.centre = wp.vec2(scratch.x[w, i], scratch.y[w, i])
-    box.ahead = wp.vec2(wp.cos(state.yaw_rad[w, i]), wp.sin(state.yaw_rad[w, i]))
+    box.ahead = wp.vec2(scratch.cos[w, i], scratch.sin[w, i])
     box.half = wp.vec2(0.5 * state.length_m[w, i], 0.5 * state.width_m[w, i])
     return box
 
@@ -111,8 +113,12 @@ def enclose(state: StateArrays, scratch: Scratch):
     length = state.length_m[w, i]
     width = state.width_m[w, i]
     ahead = state.centre_m[w, i]
-    scratch.x[w, i] = state.x_m[w, i] + ahead * wp.cos(state.yaw_rad[w, i])
-    scratch.y[w, i] = state.y_m[w, i] + ahead * wp.sin(state.yaw_rad[w, i])
+    cos = wp.cos(state.yaw_rad[w, i])
+    sin = wp.sin(state.yaw_rad[w, i])
+    scratch.cos[w, i] = cos
+    scratch.sin[w, i] = sin
+    scratch.x[w, i] = state.x_m[w, i] + ahead * cos
+    scratch.y[w, i] = state.y_m[w, i] + ahead * sin
     scratch.z[w, i] = state.z_m[w, i]
     scratch.radius[w, i] = 0.5 * wp.sqrt(length * length + width * width)
     if state.kind[w, i] == int(Kind.NONE):

@@ -126,6 +126,8 @@ def locate(state: StateArrays, lanes: LaneArrays, first: int):
             state.lane_d_m[w, i] = found.d
             lie_on_road(state, lanes, w, i, found.s)
     elif state.lane[w, i] >= 0:
+        if state.vx_mps[w, i] == 0.0 and state.yaw_rate_radps[w, i] == 0.0 and state.tick[w] > 0:
+            return  # where it was
         at = project(lanes, state.lane[w, i], x, y, state.lane_s_m[w, i])
         lie_on_road(state, lanes, w, i, at[0])
 

@@ -96,6 +96,22 @@ def axle_force(along: float, across: float, stiffness: float, load: float, mu: f
 
 
 @wp.func
+def wanted_drive(p: wp.array2d(dtype=wp.float32), m: int, throttle: float, brake: float, speed: float) -> float:
+    """What the pedals ask for, m/s2."""
+    push = throttle * drive_available(p[m, Column.DRIVE_ACCEL_MAX], p[m, Column.POWER_PER_MASS], speed)
+    return push - brake * p[m, Column.BRAKE_MAX]
+
+
+@wp.func
+def next_drive(p: wp.array2d(dtype=wp.float32), m: int, drive: float, wanted: float) -> float:
+    """Engine and brake a sub-step later: a first-order lag."""
+    lag = p[m, Column.DRIVE_LAG]
+    if wanted < drive:
+        lag = p[m, Column.BRAKE_LAG]
+    return drive + (wanted - drive) * SUBSTEP_S / (lag + SUBSTEP_S)
+
+
+@wp.func
 def substep(
     body: Body,
     p: wp.array2d(dtype=wp.float32),
@@ -117,12 +133,7 @@ def substep(
     turn = p[m, Column.WHEEL_RATE_MAX] * h
     wheel = body.wheel + wp.clamp(steer * p[m, Column.WHEEL_ANGLE_MAX] - body.wheel, -turn, turn)
     speed = wp.sqrt(body.vx * body.vx + body.vy * body.vy)
-    wanted = throttle * drive_available(p[m, Column.DRIVE_ACCEL_MAX], p[m, Column.POWER_PER_MASS], wp.abs(body.vx))
-    wanted = wanted - brake * p[m, Column.BRAKE_MAX]
-    lag = p[m, Column.DRIVE_LAG]
-    if wanted < body.drive:
-        lag = p[m, Column.BRAKE_LAG]
-    drive = body.drive + (wanted - body.drive) * h / (lag + h)
+    drive = next_drive(p, m, body.drive, wanted_drive(p, m, throttle, brake, wp.abs(body.vx)))
     # loads and longitudinal forces, all over mass
     shift = wp.clamp(drive, -mu * normal, mu * normal) * p[m, Column.CG_HEIGHT] / base
     if body.vx < 0.0 and drive < 0.0:
@@ -200,6 +211,38 @@ def substep(
     return out
 
 
+@wp.func
+def rests(
+    body: Body, p: wp.array2d(dtype=wp.float32), m: int, throttle: float, brake: float, normal: float, grade: float
+) -> bool:  # fmt: skip
+    """Does a vehicle that stands stay where it is for the whole tick, held by its brakes and its rolling resistance?"""
+    if body.vx != 0.0 or body.vy != 0.0 or body.r != 0.0:
+        return False
+    wanted = wanted_drive(p, m, throttle, brake, 0.0)
+    push = wp.max(wp.max(body.drive, wanted), 0.0)
+    hold = wp.max(wp.min(-body.drive, -wanted), 0.0) + p[m, Column.ROLLING] * normal
+    return push + wp.abs(grade) < 0.9 * hold
+
+
+@wp.func
+def wait(
+    state: StateArrays, p: wp.array2d(dtype=wp.float32), w: int, i: int, throttle: float, brake: float, steer: float
+) -> None:  # fmt: skip
+    """A tick of a vehicle that rests: wheel and actuators go on, nothing else does."""
+    m = state.model[w, i]
+    wanted = wanted_drive(p, m, throttle, brake, 0.0)
+    turn = p[m, Column.WHEEL_RATE_MAX] * SUBSTEP_S
+    wheel = state.wheel_angle_rad[w, i]
+    drive = state.drive_mps2[w, i]
+    for _ in range(SUBSTEPS):
+        wheel = wheel + wp.clamp(steer * p[m, Column.WHEEL_ANGLE_MAX] - wheel, -turn, turn)
+        drive = next_drive(p, m, drive, wanted)
+    state.wheel_angle_rad[w, i] = wheel
+    state.drive_mps2[w, i] = drive
+    state.ax_mps2[w, i] = 0.0
+    state.ay_mps2[w, i] = 0.0
+
+
 @wp.kernel(enable_backward=False)
 def move(state: StateArrays, params: wp.array2d(dtype=wp.float32)):
     w, i = wp.tid()
@@ -224,6 +267,9 @@ def move(state: StateArrays, params: wp.array2d(dtype=wp.float32)):
     steer = wp.clamp(state.steer[w, i], -1.0, 1.0)
     normal = GRAVITY_MPS2 * wp.cos(state.pitch_rad[w, i])
     grade = GRAVITY_MPS2 * wp.sin(state.pitch_rad[w, i])
+    if rests(body, params, state.model[w, i], throttle, brake, normal, grade):
+        wait(state, params, w, i, throttle, brake, steer)
+        return
     for _ in range(SUBSTEPS):
         body = substep(body, params, state.model[w, i], throttle, brake, steer, normal, grade, state.friction[w])
     state.x_m[w, i] = body.x
