@@ -25,9 +25,9 @@ SIDE_GAP_M = wp.constant(0.2)  # least free width between a passing car and an o
 LONG_M = wp.constant(6.5)
 SWING_M = wp.constant(1.5)  # of a long vehicle's nose in a bend
 LEVEL_M = wp.constant(4.0)  # who is this much higher or lower is on another road: over or under a bridge
-MERGE_S = wp.constant(3.0)  # a car whose lane ends within so many seconds
-MERGE_M = wp.constant(20.0)  # or metres is let in
-COURTESY_MPS2 = wp.constant(2.0)  # by those who need not brake harder
+MERGE_S = wp.constant(6.0)  # a car whose lane ends within so many seconds
+MERGE_M = wp.constant(25.0)  # or metres is let in, and lets in whoever is ahead of it,
+COURTESY_MPS2 = wp.constant(3.5)  # by giving up so much of the free acceleration: braking at 2 or so
 KEEPS_M = wp.constant(0.4)  # off the middle of a lane, for one who is all on it
 BESIDE_M = wp.constant(0.5)  # free width to a cyclist from which one drives past
 
@@ -131,13 +131,21 @@ def beside_of(st: StateArrays, w: int, i: int, k: int) -> bool:
 
 
 @wp.func
-def merges(st: StateArrays, lanes: LaneArrays, w: int, k: int, path: Path) -> float:
-    """How far ahead k is on a lane that ends beside the path's first one, if it has to come over soon; else 1e6."""
+def zips(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path) -> float:
+    """How far ahead k is on the lane beside the path's first one, if one of the two lanes ends soon and its cars have to
+    come over; else 1e6. Whoever is ahead goes first, so that the lanes take turns."""
     lane = st.lane[w, k]
-    if lanes.succ_count[lane] > 0 or (lane != lanes.lane_left[path.lane0] and lane != lanes.lane_right[path.lane0]):
+    if lane != lanes.lane_left[path.lane0] and lane != lanes.lane_right[path.lane0]:
         return 1.0e6
-    left = lanes.lane_stop_s_m[lane] - st.lane_s_m[w, k] - nose(st, w, k)
-    if left > wp.max(MERGE_M, MERGE_S * st.vx_mps[w, k]):
+    ends = lanes.succ_count[lane] == 0
+    if ends == (lanes.succ_count[path.lane0] == 0):
+        return 1.0e6
+    left = lanes.lane_stop_s_m[path.lane0] - path.from_s_m - nose(st, w, i)
+    v = st.vx_mps[w, i]
+    if ends:
+        left = lanes.lane_stop_s_m[lane] - st.lane_s_m[w, k] - nose(st, w, k)
+        v = st.vx_mps[w, k]
+    if left > wp.max(MERGE_M, MERGE_S * v):
         return 1.0e6
     return st.lane_s_m[w, k] * lanes.lane_length_m[path.lane0] / lanes.lane_length_m[lane] - path.from_s_m
 
@@ -190,6 +198,12 @@ def look_ahead(
                         at = place_of(st, lanes, w, k, path, own)
                         if at <= 0.0:
                             continue  # behind on the same lane
+                        if at >= 1.0e6 and st.lane[w, k] >= 0:
+                            gap = zips(st, lanes, w, i, k, path) - rear(st, w, k) - front
+                            if gap > 0.0 and gap < 1.0e5:
+                                lead = wp.max(st.vx_mps[w, k], 0.0)
+                                take = interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i])
+                                out.worst_mps2 = wp.max(out.worst_mps2, wp.min(take, COURTESY_MPS2))
                         if at >= 1.0e6 and aside == 0.0 and keeps_its_lane(st, lanes, w, k):
                             continue
                     if at < 1.0e6:
@@ -218,10 +232,4 @@ def look_ahead(
                         if seen[0] < 1.0e5:
                             take = interaction(st, w, i, v, seen[0], seen[1], st.gap_min_m[w, i])
                             out.worst_mps2 = wp.max(out.worst_mps2, take)
-                        elif traffic and st.lane[w, k] >= 0:
-                            gap = merges(st, lanes, w, k, path) - rear(st, w, k) - front
-                            if gap > 0.0 and gap < 1.0e5:
-                                lead = wp.max(st.vx_mps[w, k], 0.0)
-                                take = interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i])
-                                out.worst_mps2 = wp.max(out.worst_mps2, wp.min(take, COURTESY_MPS2))
     return out
