@@ -30,6 +30,7 @@ WISH_MAX_MPS = {  # whatever the limit
 }  # fmt: skip
 LOOKS = 64  # mesh and colour variants
 SHARES = {"van": 0.08, "truck": 0.03, "bus": 0.02, "bicycle": 0.05, "motorcycle": 0.02}  # cars share the rest
+OCCUPIED = 0.7  # share of the parking places that are taken
 TRIALS = 40  # places tried for each vehicle
 
 INDICES = ("lane", "target_lane", "walk")  # -1 where an actor has none
@@ -49,6 +50,7 @@ def spawn(
     along_route: float = ALONG_ROUTE,
     beside_route: float = 0.0,
     shares: Mapping[str, float] = SHARES,
+    parked: int = 0,
 ) -> dict[str, NDArray[Any]]:
     """Columns of StateArrays, one entry for each actor; the ego comes first (driver POLICY) where `ego_start` is given.
 
@@ -57,6 +59,7 @@ def spawn(
     `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on a part of the map;
     a share `along_route` of the vehicles starts on the route, and `beside_route` within NEAR_ROUTE_M of it;
     `shares` say how often each model comes, cars take the rest.
+    Up to `parked` cars stand in parking places, those nearest the route, of which OCCUPIED are taken.
     Fewer vehicles come back where the map has no room for all.
     """
     rng = generator(seed, Stream.SPAWN)
@@ -83,6 +86,7 @@ def spawn(
             rows.append(row | {"driver": Driver.IDM} | _driver(models[model], rng))
     _set_speeds(graph, models, rows, ego_start is not None, rng)
     rows += _pedestrians(graph, pedestrians, near_route, walks, rng)
+    rows += _parked(graph, models, parked, near_route, rng)
     names = sorted({name for row in rows for name in row})
     return {
         name: np.array([row.get(name, -1 if name in INDICES else 0) for row in rows], _dtype(name)) for name in names
@@ -214,6 +218,33 @@ def _set_speeds(
         row["vx_mps"] = float(min(wish, bend, np.sqrt(2.0 * max(free - 3.0, 0.0))))
         row["yaw_rate_radps"] = row["vx_mps"] * float(graph.curvature_1pm[k])
         row["wheel_angle_rad"] = float(np.arctan(models[int(row["model"])].wheelbase_m * graph.curvature_1pm[k]))
+
+
+def _parked(
+    graph: LaneGraph, models: Sequence[VehicleParams], count: int, route: Route | None, rng: np.random.Generator
+) -> list[dict[str, float]]:
+    """Parked cars: driver NONE, on no lane."""
+    taken = np.flatnonzero(rng.uniform(size=len(graph.park_yaw_rad)) < OCCUPIED)
+    cars = [k for k, p in enumerate(models) if p.kind == "car" and p.length_m < LONG_M]
+    if not count or not len(taken) or not cars:
+        return []
+    away = rng.uniform(size=len(taken))
+    if route is not None:
+        line = np.concatenate([graph.points(int(lane))[::10, :2] for lane in route.lanes])
+        away = np.hypot(*(graph.park_xyz_m[taken, None, :2] - line[None]).transpose(2, 0, 1)).min(axis=1)
+    out = []
+    for place in taken[np.argsort(away, kind="stable")[:count]]:
+        model = int(rng.choice(cars))
+        p, yaw = models[model], float(graph.park_yaw_rad[place]) + float(rng.normal(0.0, 0.02))
+        x, y, z = (float(v) for v in graph.park_xyz_m[place])
+        ahead, side = float(rng.uniform(-0.3, 0.3)) - p.centre_m, float(rng.uniform(-0.1, 0.1))
+        out.append({
+            "kind": p.kind_id, "driver": Driver.NONE, "model": model, "length_m": p.length_m, "width_m": p.width_m,
+            "height_m": p.height_m, "centre_m": p.centre_m, "yaw_rad": yaw, "z_m": z,
+            "x_m": x + ahead * np.cos(yaw) - side * np.sin(yaw), "y_m": y + ahead * np.sin(yaw) + side * np.cos(yaw),
+            "look": int(rng.integers(LOOKS)),
+        })  # fmt: skip
+    return out
 
 
 def _pedestrians(

@@ -33,6 +33,7 @@ from stack.vehicle import load_vehicle
 
 EGO = "sedan"
 WEATHER_VARIES = 0.6  # how far a seed moves sun, clouds, fog and exposure from the preset
+PARKED = 48  # most parked cars of a drive, those nearest the route
 TRAFFIC = ("hatchback", "suv", "van", "truck", "bus", "motorcycle", "bicycle")
 
 
@@ -131,7 +132,7 @@ class EmbeddedWorld:
         start = (int(route.lanes[0]), route.start_s_m)
         rows = spawn(
             scenario.graph, self.params, scenario.seed, scenario.vehicles, scenario.pedestrians, start, near_route=route,
-            beside_route=scenario.beside_route, shares=shares,
+            beside_route=scenario.beside_route, shares=shares, parked=PARKED,
         )  # fmt: skip
         rows["driver"][0] = driver
         if driver == Driver.IDM:
@@ -158,7 +159,7 @@ class EmbeddedWorld:
             return
         self._key = key
         graph, rig = scenario.graph, scenario.rig
-        actors = 1 + scenario.vehicles + scenario.pedestrians
+        actors = 1 + scenario.vehicles + scenario.pedestrians + min(PARKED, len(graph.park_yaw_rad))
         self.scenery = build(self.road_map, graph, self.look_seed)
         self.batch = Batch(graph, self.params, 1, actors, self.device, self.scenery.static_boxes)
         self.geometry = Geometry(self.scenery.mesh, library(), actors, graph.signals, self.device)

@@ -7,8 +7,12 @@ import pytest
 import shapely
 from shared_maps import graph_of, map_of
 
+from sim.batch import Batch
+from sim.spawn import spawn
+from sim.state import Driver
 from stack.lanegraph import LaneGraph, concatenate
 from stack.opendrive import build_graph, load_map
+from stack.vehicle import load_vehicle
 
 CAR_M = (4.9, 1.9)  # the longest and widest of our cars
 
@@ -80,3 +84,24 @@ def test_several_maps_keep_their_places() -> None:
     assert len(plain.park_xyz_m) == 0
     assert np.array_equal(both.park_xyz_m, np.concatenate([old.park_xyz_m] * 2))
     assert np.array_equal(both.park_yaw_rad, np.concatenate([old.park_yaw_rad] * 2))
+
+
+def test_parked_cars_stand_in_places_near_the_route_and_out_of_the_way() -> None:
+    graph = graph_of("oldtown")
+    models = [load_vehicle("sedan"), load_vehicle("bus")]
+    rows = spawn(graph, models, 5, 20, 0, parked=40)
+    standing = rows["driver"] == Driver.NONE
+    assert standing.sum() == 40 and (rows["model"][standing] == 0).all() and (rows["lane"][standing] == -1).all()
+    centre = np.stack([rows["x_m"], rows["y_m"]], axis=-1)[standing]
+    ahead = np.stack([np.cos(rows["yaw_rad"]), np.sin(rows["yaw_rad"])], axis=-1)[standing]
+    centre = centre + rows["centre_m"][standing, None] * ahead
+    apart = np.hypot(*(centre[:, None] - graph.park_xyz_m[None, :, :2]).transpose(2, 0, 1)).min(axis=1)
+    assert apart.max() < 0.4
+    batch = Batch(graph, models, 1, len(rows["kind"]))
+    batch.reset_world(0, rows, seed=5)
+    before = batch.state.numpy("x_m")[0][standing].copy()
+    for _ in range(600):
+        batch.step()
+        assert (batch.state.numpy("hit_other")[0] == -1).all()
+    assert (batch.state.numpy("x_m")[0][standing] == before).all()
+    assert batch.state.numpy("vx_mps")[0][~standing].mean() > 1.0
