@@ -208,6 +208,7 @@ class Learners:
         """`graph` joins `maps`, whose lanes start at `first_lane` (stack.lanegraph.concatenate)."""
         self.maps, self.first_lane, self.random_route = maps, first_lane, random_route
         self.first_walk = np.concatenate([[0], np.cumsum([len(m.walk_start) for m in maps])])
+        self.first_place = np.concatenate([[0], np.cumsum([len(m.park_yaw_rad) for m in maps])])
         self.params = [ego, *(load_vehicle(name) for name in TRAFFIC)]
         self.batch = Batch(graph, self.params, worlds, 1 + VEHICLES + WALKERS, device)
         self.graph, self.worlds, self.device, self.seed = graph, worlds, device, seed
@@ -263,10 +264,11 @@ class Learners:
         first = self.first_lane[k]
         near = first + lanes_near(self.maps[k], route, NEAR_ROUTE_M)
         route = Route((route.lanes + first).astype(np.int32), route.start_s_m, route.goal_s_m, route.length_m)
+        vehicles, walkers = int(rng.integers(4, VEHICLES + 1)), int(rng.integers(0, WALKERS + 1))
         rows = spawn(
-            self.graph, self.params, seed, int(rng.integers(4, VEHICLES + 1)), int(rng.integers(0, WALKERS + 1)),
-            ego_start=(int(route.lanes[0]), route.start_s_m), near_route=route,
+            self.graph, self.params, seed, vehicles, walkers, (int(route.lanes[0]), route.start_s_m), route,
             lanes=near.tolist(), walks=range(self.first_walk[k], self.first_walk[k + 1]), along_route=ALONG_ROUTE,
+            parked=VEHICLES + WALKERS - vehicles - walkers, places=range(self.first_place[k], self.first_place[k + 1]),
         )  # fmt: skip
         self._disturb(rows, rng)
         self.pool.append((route, rows))

@@ -51,12 +51,13 @@ def spawn(
     beside_route: float = 0.0,
     shares: Mapping[str, float] = SHARES,
     parked: int = 0,
+    places: range | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Columns of StateArrays, one entry for each actor; the ego comes first (driver POLICY) where `ego_start` is given.
 
     `ego_start` is a lane and a distance along it. The columns left out are for `Batch.reset_world` to fill.
 
-    `models` are the rows of the parameter table. `lanes` and `walks` keep everybody on a part of the map;
+    `models` are the rows of the parameter table. `lanes`, `walks` and `places` keep everybody on a part of the map;
     a share `along_route` of the vehicles starts on the route, and `beside_route` within NEAR_ROUTE_M of it;
     `shares` say how often each model comes, cars take the rest.
     Up to `parked` cars stand in parking places, those nearest the route, of which OCCUPIED are taken.
@@ -86,7 +87,7 @@ def spawn(
             rows.append(row | {"driver": Driver.IDM} | _driver(models[model], rng))
     _set_speeds(graph, models, rows, ego_start is not None, rng)
     rows += _pedestrians(graph, pedestrians, near_route, walks, rng)
-    rows += _parked(graph, models, parked, near_route, rng)
+    rows += _parked(graph, models, parked, near_route, places, rng)
     names = sorted({name for row in rows for name in row})
     return {
         name: np.array([row.get(name, -1 if name in INDICES else 0) for row in rows], _dtype(name)) for name in names
@@ -221,10 +222,13 @@ def _set_speeds(
 
 
 def _parked(
-    graph: LaneGraph, models: Sequence[VehicleParams], count: int, route: Route | None, rng: np.random.Generator
-) -> list[dict[str, float]]:
+    graph: LaneGraph, models: Sequence[VehicleParams], count: int, route: Route | None, places: range | None,
+    rng: np.random.Generator,
+) -> list[dict[str, float]]:  # fmt: skip
     """Parked cars: driver NONE, on no lane."""
     taken = np.flatnonzero(rng.uniform(size=len(graph.park_yaw_rad)) < OCCUPIED)
+    if places is not None:
+        taken = taken[(taken >= places.start) & (taken < places.stop)]
     cars = [k for k, p in enumerate(models) if p.kind == "car" and p.length_m < LONG_M]
     if not count or not len(taken) or not cars:
         return []
