@@ -56,9 +56,9 @@ _FIXED: dict[Colour, tuple[float, float, float]] = {
     Colour.GLASS: (0.025, 0.03, 0.035), Colour.TYRE: (0.012, 0.012, 0.012), Colour.METAL: (0.3, 0.3, 0.31),
     Colour.DARK: (0.015, 0.015, 0.016), Colour.WHITE: (0.75, 0.75, 0.73), Colour.TAIL: (0.28, 0.01, 0.008),
     Colour.CARGO: (0.62, 0.62, 0.6), Colour.HAIR: (0.03, 0.02, 0.012), Colour.BAG: (0.06, 0.05, 0.12),
-    Colour.ORANGE: (0.75, 0.14, 0.02), Colour.WOOD: (0.24, 0.13, 0.06), Colour.ASPHALT: (0.075, 0.075, 0.078),
-    Colour.PAINT_WHITE: (0.62, 0.62, 0.6), Colour.PAINT_YELLOW: (0.62, 0.4, 0.04), Colour.SIDEWALK: (0.27, 0.26, 0.245),
-    Colour.KERB: (0.33, 0.33, 0.32), Colour.GRASS: (0.065, 0.1, 0.025), Colour.POLE: (0.12, 0.13, 0.13),
+    Colour.ORANGE: (0.75, 0.14, 0.02), Colour.WOOD: (0.24, 0.13, 0.06), Colour.ASPHALT: (0.13, 0.128, 0.126),
+    Colour.PAINT_WHITE: (0.7, 0.7, 0.68), Colour.PAINT_YELLOW: (0.66, 0.43, 0.05), Colour.SIDEWALK: (0.31, 0.3, 0.28),
+    Colour.KERB: (0.33, 0.33, 0.32), Colour.GRASS: (0.1, 0.135, 0.045), Colour.POLE: (0.12, 0.13, 0.13),
     Colour.HOUSING: (0.012, 0.013, 0.012), Colour.SIGN_RED: (0.5, 0.012, 0.012), Colour.SIGN_WHITE: (0.75, 0.75, 0.75),
     Colour.SIGN_BACK: (0.22, 0.23, 0.24), Colour.BARK: (0.07, 0.045, 0.028), Colour.FENCE: (0.16, 0.1, 0.06),
     Colour.SIGN_BLACK: (0.01, 0.01, 0.01), Colour.SIGN_BLUE: (0.006, 0.07, 0.36),
@@ -66,7 +66,7 @@ _FIXED: dict[Colour, tuple[float, float, float]] = {
 _WALLS = np.array([(0.45, 0.4, 0.32), (0.3, 0.1, 0.06), (0.5, 0.46, 0.4), (0.24, 0.22, 0.2), (0.42, 0.3, 0.16),
                    (0.33, 0.35, 0.37),                   (0.22, 0.075, 0.045), (0.55, 0.53, 0.48)])  # fmt: skip
 _ROOFS = np.array([(0.18, 0.05, 0.03), (0.05, 0.05, 0.055), (0.12, 0.07, 0.05), (0.09, 0.095, 0.1)])
-_LEAVES = np.array([(0.045, 0.085, 0.018), (0.07, 0.11, 0.022), (0.035, 0.06, 0.02), (0.1, 0.1, 0.025)])
+_LEAVES = np.array([(0.07, 0.12, 0.03), (0.1, 0.15, 0.035), (0.055, 0.09, 0.03), (0.13, 0.14, 0.04)])
 
 
 def palette(seed: int, spread: float = 0.15) -> F32:

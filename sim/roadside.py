@@ -9,7 +9,7 @@ import shapely
 from scipy.spatial import cKDTree
 
 from sim.geometry import Material, Mesh, encode
-from sim.meshes import ball, box, cylinder, frustum, moved, polygon, rectangle, solid
+from sim.meshes import ball, box, cylinder, frustum, moved, polygon, rectangle, ring, solid
 from sim.palette import LEAVES, ROOFS, WALLS, Colour
 from stack.frames import F64
 from stack.labels import Semantic
@@ -271,18 +271,60 @@ def tree(draws: F64) -> Mesh:
     height, leaf = 4.5 + 4.5 * float(draws[1]), encode(Material.FOLIAGE, Colour.LEAF + int(draws[2] * LEAVES))
     bark = encode(Material.BARK, Colour.BARK)
     if draws[3] < 0.2:
-        parts = [cylinder(5, 0.16, -0.3, height * 0.4, Semantic.VEGETATION, bark)]
-        for k in range(3):
-            z, r = height * (0.2 + 0.25 * k), height * 0.24 * (1.0 - 0.27 * k)
-            parts.append(cylinder(7, r, z, z + height * 0.36, Semantic.VEGETATION, leaf, taper=0.05, bottom=True))
-        return Mesh.join(parts)
+        return _conifer(height, leaf, bark, np.random.default_rng(int(1e6 * draws[4])))
     parts = [cylinder(6, 0.2, -0.3, height * 0.6, Semantic.VEGETATION, bark, taper=0.6)]
-    crown = ball(1, Semantic.VEGETATION, leaf)
-    bumps = 1.0 + 0.22 * np.sin(crown.vertices @ np.array([[5.1], [4.3], [6.7]]) + 9.0 * draws[4])
-    crown = Mesh((crown.vertices * bumps).astype(np.float32), crown.triangles, crown.semantic, crown.material)
-    r = height * (0.25 + 0.1 * float(draws[4]))
-    tall = 0.32 if draws[3] < 0.7 else 0.4
-    parts.append(moved(crown, 0.0, 0.0, height * 0.68, scale=(r, r, height * tall)))
-    if draws[3] > 0.45:
-        parts.append(moved(crown, 0.45 * r, 0.3 * r, height * 0.58, yaw=2.0, scale=(0.7 * r, 0.7 * r, height * 0.22)))
+    r, tall = height * (0.25 + 0.1 * float(draws[4])), height * (0.3 if draws[3] < 0.7 else 0.38)
+    shape = np.random.default_rng(int(1e6 * draws[4]))  # a tree of its own
+    clumps = _spread(5 + int(3.0 * draws[3])) * (0.55 * r, 0.55 * r, 0.6 * tall)
+    for k, out in enumerate(clumps):
+        size = shape.uniform(0.5, 0.65)
+        tuft = moved(ball(0, Semantic.VEGETATION, leaf), *out, yaw=float(k), scale=(size * r, size * r, size * tall))
+        parts.append(moved(tuft, 0.0, 0.0, height * 0.66))
+        parts.append(moved(_sprays(out, (size * r, size * r, size * tall), leaf, shape), 0.0, 0.0, height * 0.66))
     return Mesh.join(parts)
+
+
+def _conifer(height: float, leaf: int, bark: int, rng: Rng) -> Mesh:
+    """Whorls of hanging branches, narrower the higher they are."""
+    parts, whorls, arms = [cylinder(5, 0.16, -0.3, height * 0.4, Semantic.VEGETATION, bark)], 7, 9
+    for k in range(whorls):
+        z, r = height * (0.14 + 0.12 * k), height * 0.25 * (1.0 - 0.125 * k)
+        reach = r * rng.uniform(0.8, 1.15, (arms, 1))
+        phase = float(rng.uniform(0.0, 6.28))
+        tips = ring(arms, 1.0, 0.0, phase) * reach - (0.0, 0.0, 0.35 * r)
+        forks = ring(arms, 0.55 * r, 0.0, phase + np.pi / arms)
+        rim = np.stack([tips, forks], axis=1).reshape(-1, 3)
+        top, n = np.array([[0.0, 0.0, height * 0.2]]), 2 * arms
+        faces = [(a, (a + 1) % n, n) for a in range(n)] + [((a + 1) % n, a, n + 1) for a in range(n)]
+        whorl = solid(np.concatenate([rim, top, [[0.0, 0.0, 0.0]]]), faces, Semantic.VEGETATION, leaf)
+        parts.append(moved(whorl, 0.0, 0.0, z))
+    return Mesh.join(parts)
+
+
+def _sprays(middle: F64, size: tuple[float, float, float], leaf: int, rng: Rng) -> Mesh:
+    """Triangles about an ellipsoid that look outward, each askew: leaves catch the light one by one, and the outline is ragged."""
+    n = 18
+    out = _spread(n + 1)[1:]
+    side = np.cross(out, rng.normal(size=(n, 3)))
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    up = np.cross(out, side)
+    long, wide, tip = rng.uniform(0.28, 0.5, (3, n, 1))
+    lean = rng.uniform(-0.16, 0.22, (3, n, 1))
+    corners = np.stack(
+        [
+            out * (0.98 + lean[0]) - long * side - 0.4 * wide * up,
+            out * (0.98 + lean[1]) + long * side - 0.4 * wide * up,
+            out * (0.98 + lean[2]) + tip * up,
+        ],
+        axis=1,
+    )
+    faces = [(3 * k, 3 * k + 1, 3 * k + 2) for k in range(n)]
+    return solid(middle + corners.reshape(-1, 3) * size, faces, Semantic.VEGETATION, leaf)
+
+
+def _spread(n: int) -> F64:
+    """(n, 3) the middle and n - 1 points evenly on the unit sphere (a spiral of golden angles)."""
+    k = np.arange(n - 1)
+    z = 1.0 - (2.0 * k + 1.0) / (n - 1)
+    angle, wide = k * np.pi * (3.0 - np.sqrt(5.0)), np.sqrt(1.0 - z * z)
+    return np.vstack([np.zeros((1, 3)), np.stack([wide * np.cos(angle), wide * np.sin(angle), z], axis=-1)])
