@@ -163,11 +163,9 @@ def features_kernel(scene: SceneArrays, reference: ReferenceArrays, out: wp.arra
 
 
 class Features:
-    """Owns the output array `values`, (W, FEATURES) float32; `launch` refills it."""
+    """Owns the output array `values`, (W, FEATURES) float32; `launch` refills it from the two arrays of structs."""
 
-    def __init__(self, worlds: int, device: str) -> None:
-        self.worlds, self.device = worlds, device
+    def __init__(self, scene: Any, reference: Any, worlds: int, device: str) -> None:
         self.values = wp.zeros((worlds, FEATURES), dtype=wp.float32, device=device)
-
-    def launch(self, scene: Any, reference: Any) -> None:
-        wp.launch(features_kernel, dim=self.worlds, inputs=[scene, reference, self.values], device=self.device)
+        inputs = [scene, reference, self.values]
+        self.launch = wp.launch(features_kernel, dim=worlds, inputs=inputs, device=device, record_cmd=True).launch

@@ -63,7 +63,7 @@ class Policy:
                 torch.nn.init.zeros_(value)
         self.scene = allocate(SceneArrays, 1, 1, device)
         self.reference = allocate(ReferenceArrays, 1, 1, device)
-        self.features = Features(1, device)
+        self.features = Features(self.scene, self.reference, 1, device)
         self.action = wp.zeros((1, 2), dtype=wp.float32, device=device)
         self.control = wp.zeros((1, 2), dtype=wp.float32, device=device)
         inputs = [self.action, self.scene.speed_mps, self.reference.target_mps, wheelbase_m, self.control]
@@ -74,7 +74,7 @@ class Policy:
     def __call__(self, plan: Plan, scene: Scene) -> Control:
         fill_from_scene(self.scene, scene, with_signals=False)
         fill_from_reference(self.reference, plan.reference, scene.ego)
-        self.features.launch(self.scene, self.reference)
+        self.features.launch()
         self.acts.copy_(self.net(self.values))
         self.launch.launch()
         wheel_angle, accel = self.control.numpy()[0].tolist()

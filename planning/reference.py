@@ -285,13 +285,9 @@ class ReferenceKernel:
         started[np.asarray(worlds)] = 0
         reference.started.assign(started)
 
-    def launch(self, scene: Any, route: Any, reference: Any) -> None:
-        """Write the Reference of every world, and move its memory on to this tick."""
-        for command in self.record(scene, route, reference):
-            command.launch()
-
     def record(self, scene: Any, route: Any, reference: Any) -> list[Any]:
-        """The launches over these arrays, to be repeated: checking and packing them takes longer than a small one runs."""
+        """Launches that write the Reference of every world, and move its memory on to this tick. To be repeated: checking
+        and packing their arguments takes longer than a small one runs."""
         common = [self.lines, scene, route, reference, self.scratch, self.shape]
         threads = TRACKS if wp.get_device(self.device).is_cuda else 1  # for each world
         return [

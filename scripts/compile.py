@@ -22,7 +22,7 @@ def main() -> None:
     for step in drive(world, stack, scenario):
         if step.frame.tick == 2:
             break
-    Features(1, device).launch(allocate(SceneArrays, 1, 1, device), allocate(ReferenceArrays, 1, 1, device))
+    Features(allocate(SceneArrays, 1, 1, device), allocate(ReferenceArrays, 1, 1, device), 1, device).launch()
     print(f"kernels ready in {time.monotonic() - started:.0f} s ({device})")
 
 

@@ -219,25 +219,36 @@ class Learners:
         self.red_run = wp.zeros(worlds, dtype=wp.int32, device=device)
         self.was = wp.zeros(worlds, dtype=wp.int32, device=device)
         self.was_s = wp.zeros(worlds, dtype=wp.float32, device=device)
+        self.control = wp.zeros((worlds, 2), dtype=wp.float32, device=device)
+        self._record()
         self.pool: list[tuple[Route, dict[str, NDArray[Any]]]] = []
         self.starts = 0
 
-    def step(self, control: Any) -> None:
-        """One tick with control (W, 2) wheel angle in rad and acceleration in m/s2."""
-        arrays, lanes = self.batch.state.arrays, self.batch.lanes
-        inputs = [arrays, lanes, self.route, control, self.batch.table_device, self.wheel_max_rad, self.was, self.was_s]
-        wp.launch(act, dim=self.worlds, inputs=inputs, device=self.device)
+    def _record(self) -> None:
+        """The launches of a tick, recorded once."""
+        arrays, lanes, table = self.batch.state.arrays, self.batch.lanes, self.batch.table_device
+
+        def record(kernel: Any, dim: Any, *inputs: Any) -> Any:
+            return wp.launch(kernel, dim=dim, inputs=list(inputs), device=self.device, record_cmd=True)
+
+        self.acts = record(
+            act, self.worlds, arrays, lanes, self.route, self.control, table, self.wheel_max_rad, self.was, self.was_s
+        )
+        self.judges = record(judge, self.worlds, arrays, lanes, self.was, self.was_s, self.hit, self.red_run)
+        self.looks = [record(look, self.worlds, arrays, self.batch.actors, self.scene)]
+        if self.graph.signals:
+            self.looks.append(record(look_at_lights, (self.worlds, self.graph.signals), arrays, self.scene))
+
+    def step(self) -> None:
+        """One tick with `control`, (W, 2) wheel angle in rad and acceleration in m/s2."""
+        self.acts.launch()
         self.batch.step()
-        inputs = [arrays, lanes, self.was, self.was_s, self.hit, self.red_run]
-        wp.launch(judge, dim=self.worlds, inputs=inputs, device=self.device)
+        self.judges.launch()
 
     def observe(self) -> None:
         """Refill `scene`."""
-        arrays = self.batch.state.arrays
-        wp.launch(look, dim=self.worlds, inputs=[arrays, self.batch.actors, self.scene], device=self.device)
-        signals = self.graph.signals
-        if signals:
-            wp.launch(look_at_lights, dim=(self.worlds, signals), inputs=[arrays, self.scene], device=self.device)
+        for command in self.looks:
+            command.launch()
 
     def reset(self, worlds: NDArray[np.int64]) -> None:
         """Start the given worlds again."""

@@ -43,7 +43,8 @@ class Bicycle:
             self.tick, self.x, self.y, self.yaw, self.speed, tracks, signals, accel=self.accel, wheel_angle=self.angle
         )
         fill_from_scene(self.scene, scene)
-        self.kernel.launch(self.scene, self.route, self.reference)
+        for command in self.kernel.record(self.scene, self.route, self.reference):
+            command.launch()
         plan = Plan(to_message(self.reference), NO_TRAJECTORY, NO_TRAJECTORY)
         wanted = self.control(plan, scene)
         turn = SEDAN.wheel_rate_max_radps * dt

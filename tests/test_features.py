@@ -43,8 +43,8 @@ def scene_and_reference(turn: float, shift: np.ndarray) -> tuple[object, object]
 
 
 def numbers(turn: float, shift: np.ndarray) -> np.ndarray:
-    features = Features(1, "cpu")
-    features.launch(*scene_and_reference(turn, shift))
+    features = Features(*scene_and_reference(turn, shift), 1, "cpu")
+    features.launch()
     return features.values.numpy()[0]
 
 

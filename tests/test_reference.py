@@ -34,7 +34,8 @@ class PointMass:
 
     def look(self, tracks: Any = (), signals: Any = ()) -> Reference:
         fill_from_scene(self.scene, make_scene(self.tick, self.x, self.y, self.yaw, self.speed, tracks, signals))
-        self.kernel.launch(self.scene, self.route, self.reference)
+        for command in self.kernel.record(self.scene, self.route, self.reference):
+            command.launch()
         return to_message(self.reference)
 
     def step(self, tracks: Any = (), signals: Any = (), dt: float = 0.05) -> Reference:
@@ -299,7 +300,8 @@ def test_a_batch_gives_each_world_what_it_gets_alone() -> None:
             for name in SceneArrays.vars:
                 getattr(arrays, name).numpy()[w] = getattr(one, name).numpy()[0]
         for _ in range(3):
-            kernel.launch(arrays, route_arrays([route] * n), reference)
+            for command in kernel.record(arrays, route_arrays([route] * n), reference):
+                command.launch()
         return {name: getattr(reference, name).numpy().copy() for name in ReferenceArrays.vars}
 
     batch = outcome(scenes)

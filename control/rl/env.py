@@ -20,6 +20,7 @@ from control.actions import control_kernel
 from control.features import FEATURES, Features
 from control.rl.reward import End, Reward, RewardArrays, Weights, reward_kernel
 from stack.loop import TICK_S
+from stack.scenearrays import view
 
 
 class Worlds(Protocol):
@@ -28,12 +29,13 @@ class Worlds(Protocol):
     worlds: int
     device: str
     wheelbase_m: float
+    control: Any  # (W, 2) float32 wheel angle in rad and acceleration in m/s2, what the next step acts on
     scene: Any  # SceneArrays, as the learner sees it
     route: Any  # RouteArrays
     hit: Any  # [W] int32, 1: the learner touched something in the last step
     red_run: Any  # [W] int32
 
-    def step(self, control: Any) -> None: ...  # [W, 2] wheel angle, acceleration
+    def step(self) -> None: ...
     def reset(self, worlds: NDArray[np.int64]) -> None: ...
     def observe(self) -> None: ...  # refills `scene`
 
@@ -42,7 +44,7 @@ class Planner(Protocol):
     """The batched Reference (planning.reference.ReferenceKernel)."""
 
     def reset(self, reference: Any, worlds: NDArray[np.int64]) -> None: ...
-    def launch(self, scene: Any, route: Any, reference: Any) -> None: ...
+    def record(self, scene: Any, route: Any, reference: Any) -> list[Any]: ...
 
 
 class DrivingEnv(VecEnv):
@@ -55,8 +57,8 @@ class DrivingEnv(VecEnv):
         box = gym.spaces.Box(-np.inf, np.inf, (FEATURES,), np.float32)
         super().__init__(worlds.worlds, box, gym.spaces.Box(-1.0, 1.0, (2,), np.float32))
         self.world, self.planner, self.reference = worlds, planner, reference
-        self.features = Features(worlds.worlds, worlds.device)
-        self.control = wp.zeros((worlds.worlds, 2), dtype=wp.float32, device=worlds.device)
+        self.features = Features(worlds.scene, reference, worlds.worlds, worlds.device)
+        self.plan = planner.record(worlds.scene, worlds.route, reference)
         self.weights = Weights()
         for name, value in vars(reward).items():
             setattr(self.weights, name, value)
@@ -65,8 +67,15 @@ class DrivingEnv(VecEnv):
             shape = (worlds.worlds,) if var.type.ndim == 1 else (worlds.worlds, 2)
             setattr(self.out, name, wp.zeros(shape, dtype=var.type.dtype, device=worlds.device))
         self.out.hit, self.out.red_run = worlds.hit, worlds.red_run
+        self.decide = self._record(control_kernel, [self.out.action, worlds.scene.speed_mps, reference.target_mps,
+                                                    worlds.wheelbase_m, worlds.control])  # fmt: skip
+        self.judge = self._record(reward_kernel, [worlds.scene, reference, self.weights, TICK_S, self.out])
         self.returns = np.zeros(worlds.worlds, np.float32)
         self.finished: list[dict[str, float]] = []  # episodes since the trainer last looked
+
+    def _record(self, kernel: Any, inputs: list[Any]) -> Any:
+        device = self.world.device
+        return wp.launch(kernel, dim=self.num_envs, inputs=inputs, device=device, record_cmd=True).launch
 
     def reset(self) -> NDArray[np.float32]:
         self._restart(np.arange(self.num_envs))
@@ -76,19 +85,16 @@ class DrivingEnv(VecEnv):
         self.out.action.assign(np.ascontiguousarray(actions, np.float32))
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        speed, target = self.world.scene.speed_mps, self.reference.target_mps
-        inputs = [self.out.action, speed, target, self.world.wheelbase_m, self.control]
-        wp.launch(control_kernel, dim=self.num_envs, inputs=inputs, device=self.world.device)
-        self.world.step(self.control)
+        self.decide()
+        self.world.step()
         observation = self._look()
-        inputs = [self.world.scene, self.reference, self.weights, TICK_S, self.out]
-        wp.launch(reward_kernel, dim=self.num_envs, inputs=inputs, device=self.world.device)
-        reward, end = self.out.reward.numpy().copy(), self.out.end.numpy().copy()
+        self.judge()
+        reward, end = view(self.out, "reward").copy(), view(self.out, "end").copy()
         self.returns += reward
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         ended = np.flatnonzero(end)
         if len(ended):
-            age, route = self.out.age_s.numpy(), self.out.last_route_s_m.numpy()
+            age, route = view(self.out, "age_s"), view(self.out, "last_route_s_m")
             for w in ended:
                 infos[w]["terminal_observation"] = observation[w].copy()
                 infos[w]["TimeLimit.truncated"] = end[w] in (End.TIME, End.DONE)
@@ -101,8 +107,9 @@ class DrivingEnv(VecEnv):
     def _look(self) -> NDArray[np.float32]:
         """Scene -> Reference -> features, of every world; a world that already looked in this tick sees the same."""
         self.world.observe()
-        self.planner.launch(self.world.scene, self.world.route, self.reference)
-        self.features.launch(self.world.scene, self.reference)
+        for command in self.plan:
+            command.launch()
+        self.features.launch()
         features: NDArray[np.float32] = self.features.values.numpy().copy()
         return features
 

@@ -104,11 +104,9 @@ def learner(map_: str, seconds: float) -> Iterator[Figure]:
     sim = env.world
     yield time_figure("  of which the worlds", sample_ms(sim.batch.step, seconds / 4))
     yield time_figure("  of which what the learners see", sample_ms(sim.observe, seconds / 4))
-    planner = sample_ms(lambda: env.planner.launch(sim.scene, sim.route, env.reference), seconds / 4)
+    planner = sample_ms(lambda: [command.launch() for command in env.plan], seconds / 4)
     yield time_figure("  of which the Reference", planner)
-    yield time_figure(
-        "  of which the features", sample_ms(lambda: env.features.launch(sim.scene, env.reference), seconds / 4)
-    )
+    yield time_figure("  of which the features", sample_ms(env.features.launch, seconds / 4))
 
 
 def policy() -> Any:
