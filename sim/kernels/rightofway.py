@@ -201,6 +201,28 @@ def room_after(st: StateArrays, w: int, actors: int, i: int, leave: int) -> floa
 
 
 @wp.func
+def blocks_nobody(lanes: LaneArrays, lane: int) -> bool:
+    """Do only lanes that yield run into this one, and at its end alone, as on the ring of a roundabout? Who stands on it
+    is in no one's way, and the ring moves as one queue."""
+    met = int(0)
+    for n in range(lanes.conflict_count[lane]):
+        c = lanes.conflict_start[lane] + n
+        if lanes.conflict_from_m[c] > 0.6 or lanes.conflict_other_from_m[c] > 0.6:
+            if lanes.conflict_rank[c] <= 0 or lanes.conflict_to_m[c] < lanes.lane_length_m[lane] - 0.6:
+                return False
+            met += 1
+    return met > 0
+
+
+@wp.func
+def lacks_room(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, mine: int, leave: int) -> bool:
+    """Would i have to stop on `mine`, in the way of others, since its exit lane is full?"""
+    if blocks_nobody(lanes, mine):
+        return False
+    return room_after(st, w, actors, i, leave) < st.length_m[w, i] + 3.0
+
+
+@wp.func
 def wants_in(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> bool:
     """Is i near enough to ask, and do light and sign let it?"""
     mine = st.entry_lane[w, i]
@@ -244,8 +266,9 @@ def answer(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> i
     if queues(st, w, actors, i):
         return NONE
     leave = exit_lane(st, w, i, mine)
-    if leave >= 0 and room_after(st, w, actors, i, leave) < st.length_m[w, i] + 3.0:
-        return NONE
+    if leave >= 0:
+        if lacks_room(st, lanes, w, actors, i, mine, leave):
+            return NONE
     for k in range(actors):
         kind = st.kind[w, k]
         if k != i and kind >= CAR and kind <= CYCLIST:
@@ -305,7 +328,7 @@ def withdraw(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) ->
         if light == RED and gap > 0.2 and v * v < 4.0 * BRAKE_MPS2 * gap:
             st.granted[w, i] = NONE
         if v * v < BRAKE_MPS2 * gap and gap < 15.0 and st.next_lane[w, i] == g and st.after_lane[w, i] >= 0:
-            if room_after(st, w, actors, i, st.after_lane[w, i]) < st.length_m[w, i] + 3.0:
+            if lacks_room(st, lanes, w, actors, i, g, st.after_lane[w, i]):
                 st.granted[w, i] = NONE
 
 
