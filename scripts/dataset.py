@@ -32,9 +32,11 @@ def render(
     say: Callable[[str], None],
     rig: Rig = Rig(),
     optics: bool = False,
+    unseen: bool = False,
 ) -> None:
     """Pictures with labels from a car that drives in traffic on each of the maps, in every weather, with other looks.
 
+    `unseen`: in shapes and colours that nothing is trained on.
     `optics`: each tour has shutters, smears and, in rain, drops of its own, drawn apart from all else.
     """
     from perception.dataset import Writer
@@ -55,7 +57,7 @@ def render(
         look, part_of_look = divmod(tour, TOURS_A_LOOK)
         name = maps[look % len(maps)]
         if part_of_look == 0:
-            world = EmbeddedWorld(roads[name], "cpu", look=seed * 1000 + look)
+            world = EmbeddedWorld(roads[name], "cpu", look=seed * 1000 + look, unseen=unseen)
         draw = generator(seed, Stream.SCENARIO, tour)
         weather = list(WEATHERS)[int(draw.integers(len(WEATHERS)))] if draw.random() < 0.5 else "clear"
         graph = graphs[name]

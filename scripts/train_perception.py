@@ -37,7 +37,7 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     folders = {"train": (TRAINING, settings.frames), "validation": (HELD_OUT, settings.validation_frames)}
     for k, (name, (maps, frames)) in enumerate(folders.items()):
         if not (out / name / "coco.json").is_file():
-            render(out / name, maps, frames, seed + 1000 * k, console.print, optics=settings.optics)
+            render(out / name, maps, frames, seed + 1000 * k, console.print, optics=settings.optics, unseen=k == 1)
     samples = load(out / "train")
     if resume and (out / "lights.safetensors").is_file():
         lights = load_network(LightNet(), out / "lights.safetensors")
@@ -59,7 +59,7 @@ def run(config: Path | None, out: Path, resume: bool, seed: int, device: str) ->
     card = {
         "what": "boxes with class, distance and heading; segmentation; light states",
         "command": f"ringroad train perception --seed {seed}", "data": f"rendered from {', '.join(TRAINING)}",
-        "scored_on": f"rendered from {', '.join(HELD_OUT)}, never trained on",
+        "scored_on": f"rendered from {', '.join(HELD_OUT)}, with cars, walkers and colours that were never trained on either",
         "settings": {f.name: getattr(settings, f.name) for f in fields(TrainSettings)},
         "minutes": {"data": samples.info["minutes"], "network": round(seconds / 60, 1)},
         "scores": {name: round(value, 4) for name, value in scores.items()},

@@ -65,19 +65,30 @@ _FIXED: dict[Colour, tuple[float, float, float]] = {
 }  # fmt: skip
 _WALLS = np.array([(0.45, 0.4, 0.32), (0.3, 0.1, 0.06), (0.5, 0.46, 0.4), (0.24, 0.22, 0.2), (0.42, 0.3, 0.16),
                    (0.33, 0.35, 0.37),                   (0.22, 0.075, 0.045), (0.55, 0.53, 0.48)])  # fmt: skip
+_UNSEEN_WALLS = np.array(
+    [(0.2, 0.3, 0.33), (0.5, 0.28, 0.22), (0.36, 0.38, 0.24), (0.14, 0.12, 0.12), (0.6, 0.5, 0.3), (0.3, 0.24, 0.32)]
+)
 _ROOFS = np.array([(0.18, 0.05, 0.03), (0.05, 0.05, 0.055), (0.12, 0.07, 0.05), (0.09, 0.095, 0.1)])
+_UNSEEN_ROOFS = np.array([(0.1, 0.16, 0.13), (0.26, 0.12, 0.06), (0.16, 0.15, 0.13)])
 _LEAVES = np.array([(0.07, 0.12, 0.03), (0.1, 0.15, 0.035), (0.055, 0.09, 0.03), (0.13, 0.14, 0.04)])
 
+_UNSEEN_LEAVES = np.array([(0.16, 0.1, 0.02), (0.045, 0.1, 0.05), (0.15, 0.16, 0.08)])  # autumn, blue spruce, willow
 
-def palette(seed: int, spread: float = 0.15) -> F32:
-    """(COLOURS, 3) linear RGB; `spread` is how far colours of walls, grass, asphalt and so on wander with the seed."""
+
+def palette(seed: int, unseen: bool = False, spread: float = 0.15) -> F32:
+    """(COLOURS, 3) linear RGB; `spread` is how far colours of walls, grass, asphalt and so on wander with the seed.
+    `unseen`: about other walls, roofs and leaves, which nothing is trained on."""
     rng = generator(seed, Stream.SCENERY, actor=1)
     out = np.full((COLOURS, 3), 0.3)
     for index, rgb in _FIXED.items():
         out[index] = rgb
-    out[Colour.WALL : Colour.WALL + WALLS] = _WALLS[np.arange(WALLS) % len(_WALLS)]
-    out[Colour.ROOF : Colour.ROOF + ROOFS] = _ROOFS[np.arange(ROOFS) % len(_ROOFS)]
-    out[Colour.LEAF : Colour.LEAF + LEAVES] = _LEAVES[np.arange(LEAVES) % len(_LEAVES)]
+    walls, roofs, leaves = (_UNSEEN_WALLS, _UNSEEN_ROOFS, _UNSEEN_LEAVES) if unseen else (_WALLS, _ROOFS, _LEAVES)
+    for first, count, colours in (
+        (Colour.WALL, WALLS, walls),
+        (Colour.ROOF, ROOFS, roofs),
+        (Colour.LEAF, LEAVES, leaves),
+    ):
+        out[first : first + count] = colours[np.arange(count) % len(colours)]
     wander = np.exp(spread * (rng.normal(size=(COLOURS, 1)) + 0.4 * rng.normal(size=(COLOURS, 3))))
     keep = [
         Colour.SIGN_RED,

@@ -78,8 +78,10 @@ class Scenery:
     static_boxes: F64  # (K, 5) x, y, yaw, length, width of buildings, poles, trunks
 
 
-def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
-    """All scenery of a map. `road_map` gives strips, marks, signals, objects; `graph` the lamp heads and crosswalks."""
+def build(road_map: RoadMap, graph: LaneGraph, seed: int, unseen: bool = False) -> Scenery:
+    """All scenery of a map, `unseen`: in colours that nothing is trained on.
+
+    `road_map` gives strips, marks, signals, objects; `graph` the lamp heads and crosswalks."""
     strips = road_map.strips(2.0)
     kinds = {road.id: road.kind for road in road_map.document.roads.values()}
     motorway = [strip for strip in strips if kinds[strip.road] == "motorway"]
@@ -114,7 +116,7 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int) -> Scenery:
     boxes = np.array(light_boxes + sign_boxes + side.boxes, np.float64).reshape(-1, 5)
     mesh = Mesh.join(parts + light_parts + sign_parts + side.parts)
     wear = float(generator(seed, Stream.SCENERY, actor=3).uniform(0.1, 0.6))
-    return Scenery(mesh, palette(seed), np.array(side.facades, np.float32).reshape(-1, 4), wear, boxes)
+    return Scenery(mesh, palette(seed, unseen), np.array(side.facades, np.float32).reshape(-1, 4), wear, boxes)
 
 
 def keep_rows(left: F64, right: F64, piece_m: float = PIECE_M) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sim.actor_meshes import library
 from sim.batch import Batch
 from sim.camera import Cameras
-from sim.geometry import Geometry
+from sim.geometry import HELD_OUT_LOOK, Geometry
 from sim.referee import Referee, hits_of_ego
 from sim.scenery import build
 from sim.sensors import Sensors
@@ -40,9 +40,17 @@ TRAFFIC = ("hatchback", "suv", "van", "truck", "bus", "motorcycle", "bicycle")
 class EmbeddedWorld:
     """A `World`. Built for one map; `reset` takes any scenario on it. Actor ids are rows of the state; the ego is row 0."""
 
-    def __init__(self, road_map: RoadMap, device: str = "cpu", times: StageTimes | None = None, look: int = 0) -> None:
-        """`look`: seed of the scenery's dress (buildings, trees, colours)."""
-        self.road_map, self.device, self.look_seed = road_map, device, look
+    def __init__(
+        self,
+        road_map: RoadMap,
+        device: str = "cpu",
+        times: StageTimes | None = None,
+        look: int = 0,
+        unseen: bool = False,
+    ) -> None:
+        """`look`: seed of the scenery's dress (buildings, trees, colours). `unseen`: vehicles and walkers of shapes, and
+        everything in colours, that nothing is trained on."""
+        self.road_map, self.device, self.look_seed, self.unseen = road_map, device, look, unseen
         self.times = times or StageTimes()
         self.params = [load_vehicle(name) for name in (EGO, *TRAFFIC)]
 
@@ -135,6 +143,8 @@ class EmbeddedWorld:
             beside_route=scenario.beside_route, shares=shares, parked=PARKED,
         )  # fmt: skip
         rows["driver"][0] = driver
+        if self.unseen:
+            rows["look"] += HELD_OUT_LOOK
         if driver == Driver.IDM:
             typical = {
                 "wish_factor": 1.0,
@@ -160,7 +170,7 @@ class EmbeddedWorld:
         self._key = key
         graph, rig = scenario.graph, scenario.rig
         actors = 1 + scenario.vehicles + scenario.pedestrians + min(PARKED, len(graph.park_yaw_rad))
-        self.scenery = build(self.road_map, graph, self.look_seed)
+        self.scenery = build(self.road_map, graph, self.look_seed, self.unseen)
         self.batch = Batch(graph, self.params, 1, actors, self.device, self.scenery.static_boxes)
         self.geometry = Geometry(self.scenery.mesh, library(), actors, graph.signals, self.device)
         self.sensors = Sensors(self.batch.state, self.geometry, rig)
