@@ -110,7 +110,8 @@ def seen_by_geometry(
     wide = 0.5 * (n * length + wp.abs(c) * st.width_m[w, k]) + 0.5 * st.width_m[w, i]
     deep = 0.5 * (wp.abs(c) * length + n * st.width_m[w, k])
     margin = SIDE_GAP_M
-    long = kind <= CYCLIST and st.length_m[w, k] > LONG_M and st.length_m[w, k] > st.length_m[w, i]
+    long = kind <= CYCLIST and st.length_m[w, k] > LONG_M  # of two long ones the shorter takes care, of equals one
+    long = long and (st.length_m[w, k] > st.length_m[w, i] or (st.length_m[w, k] == st.length_m[w, i] and k < i))
     if c < -0.5 and kind != PROP and st.vx_mps[w, k] > 0.5:
         margin = -SIDE_GAP_M  # oncoming: it keeps to its side, but a long one swings out in bends
         if long:
