@@ -10,7 +10,7 @@ import warp as wp
 
 from sim.kernels.idm import gap_term
 from sim.kernels.near import lowest, near_bits
-from sim.kernels.paths import Path, path_project
+from sim.kernels.paths import Path, path_point, path_project, point_index
 from sim.kernels.rightofway import CYCLIST, IDM, nose, rear
 from sim.kernels.walkers import CROSS, WAIT_GAP
 from sim.state import StateArrays
@@ -29,6 +29,9 @@ MERGE_S = wp.constant(6.0)  # a car whose lane ends within so many seconds
 MERGE_M = wp.constant(25.0)  # or metres is let in, and lets in whoever is ahead of it,
 COURTESY_MPS2 = wp.constant(3.5)  # by giving up so much of the free acceleration: braking at 2 or so
 KEEPS_M = wp.constant(0.4)  # off the middle of a lane, for one who is all on it
+FILLS = wp.constant(0.5)  # length over radius, from which two long vehicles do not pass each other in a bend
+BEND_STEP_M = wp.constant(3.0)
+BEND_VIEW_M = wp.constant(40.0)  # what long vehicles look further ahead
 BESIDE_M = wp.constant(0.5)  # free width to a cyclist from which one drives past
 
 
@@ -166,6 +169,38 @@ def keeps_its_lane(st: StateArrays, lanes: LaneArrays, w: int, k: int) -> bool:
 
 
 @wp.func
+def narrow_bend(lanes: LaneArrays, path: Path, length: float, reach: float) -> float:
+    """How far ahead a bend begins that a vehicle of this length fills from edge to edge, 0 within it; 1e6 for none."""
+    for n in range(int(wp.min(reach, path.end2_m) / BEND_STEP_M)):
+        ahead = float(n) * BEND_STEP_M
+        if wp.abs(path_point(lanes, path, ahead)[3]) * length > FILLS:
+            return ahead
+    return 1.0e6
+
+
+@wp.func
+def waits_before_bend(
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, reach: float
+) -> float:  # fmt: skip
+    """Gap to the start of a narrow bend where i, a long vehicle, lets k, a long one that comes towards it, through first;
+    else 1e6. Who is in the bend goes first; before it, the lower row."""
+    lane = st.lane[w, k]
+    if lane < 0 or st.vx_mps[w, k] < 0.1:
+        return 1.0e6
+    bend = narrow_bend(lanes, path, st.length_m[w, i], reach)
+    gap = bend - nose(st, w, i) - 2.0
+    if bend >= 1.0e6 or gap < 0.0:
+        return 1.0e6
+    at = path_project(lanes, path, st.x_m[w, k], st.y_m[w, k], bend)
+    if at[0] < bend or wp.abs(at[1]) > 2.0 * lanes.width_m[point_index(lanes, path.lane0, path.from_s_m)]:
+        return 1.0e6
+    inside = wp.abs(lanes.curvature_1pm[point_index(lanes, lane, st.lane_s_m[w, k])]) * st.length_m[w, k] > FILLS
+    if inside or k < i:
+        return gap
+    return 1.0e6
+
+
+@wp.func
 def look_ahead(
     st: StateArrays, lanes: LaneArrays, w: int, i: int, actors: int, path: Path, v: float, slow_mps: float, aside: float
 ) -> Ahead:  # fmt: skip
@@ -177,7 +212,11 @@ def look_ahead(
     y = st.y_m[w, i]
     c = wp.cos(st.yaw_rad[w, i])
     n = wp.sin(st.yaw_rad[w, i])
+    if aside == 0.0 and st.length_m[w, i] > LONG_M and st.target_lane[w, i] == own:
+        aside = st.lane_d_m[w, i]  # in bends its body is not over the lane's middle
     reach = 18.0 + 3.5 * v
+    if st.length_m[w, i] > LONG_M:
+        reach = reach + BEND_VIEW_M
     out = Ahead()
     out.slow_row = -1
     out.slow_gap_m = 1.0e6
@@ -222,6 +261,14 @@ def look_ahead(
                         inside = st.lane[w, k] >= 0
                         if inside:
                             inside = lanes.lane_junction[st.lane[w, k]] >= 0
+                        if (
+                            length > LONG_M
+                            and st.length_m[w, i] > LONG_M
+                            and c * wp.cos(st.yaw_rad[w, k]) + n * wp.sin(st.yaw_rad[w, k]) < 0.5
+                        ):
+                            gap = waits_before_bend(st, lanes, w, i, k, path, reach)
+                            if gap < 1.0e5:
+                                out.worst_mps2 = wp.max(out.worst_mps2, interaction(st, w, i, v, gap, 0.0, 0.5))
                         if length > LONG_M or (inside and kind <= CYCLIST):  # an end may be in the way, not the middle
                             length = 0.5 * length
                             seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.5 * length, length)

@@ -33,6 +33,15 @@ def tightness(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int) -> 
 
 
 @wp.func
+def tightness_past(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int) -> float:
+    """Of a lane and, if it lies in a junction, of the one that it leads to."""
+    most = tightness(st, lanes, w, i, lane)
+    if lanes.lane_junction[lane] >= 0 and lanes.succ_count[lane] > 0:
+        most = wp.max(most, tightness(st, lanes, w, i, lanes.succ[lanes.succ_start[lane]]))
+    return most
+
+
+@wp.func
 def choose(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int) -> int:
     """Draw one of the lanes after `lane`, passing over dead ends and bends too tight for it; -1 where it ends."""
     if lane < 0 or lanes.succ_count[lane] == 0:
@@ -44,7 +53,7 @@ def choose(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int) -> int
     best_cost = float(1.0e6)
     for m in range(n):
         pick = lanes.succ[lanes.succ_start[lane] + (start + m) % n]
-        cost = tightness(st, lanes, w, i, pick)
+        cost = tightness_past(st, lanes, w, i, pick)
         if lanes.succ_count[pick] == 0:
             cost = cost + 10.0
         if cost < best_cost - 0.01:
@@ -103,7 +112,7 @@ def draw_way(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int, left
             for m in range(lanes.succ_count[k]):
                 way = lanes.succ_way[lanes.succ_start[k] + m]
                 draw = uniform(st.seed[w], ROUTE, st.choices[w, i], i, way + 1)
-                draw = draw - tightness(st, lanes, w, i, lanes.succ[lanes.succ_start[k] + m])
+                draw = draw - tightness_past(st, lanes, w, i, lanes.succ[lanes.succ_start[k] + m])
                 if draw > best_draw:
                     best = way
                     best_draw = draw
