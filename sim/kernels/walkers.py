@@ -39,6 +39,7 @@ TURN_PER_S = wp.constant(0.004)
 OVER_PER_S = wp.constant(0.004)  # where the road can be crossed, away from crosswalks
 KEEP_RIGHT_M = wp.constant(0.35)
 GIVE_UP_S = wp.constant(40.0)
+ROUND_S = wp.constant(3.0)  # before a car that stands in its way, after which a walker goes round it
 TURN_RADPS = wp.constant(4.0)
 
 
@@ -228,13 +229,25 @@ def step_towards(st: StateArrays, w: int, i: int, actors: int, goal: wp.vec3) ->
     rate = wp.clamp(turn / TICK, -TURN_RADPS, TURN_RADPS)
     st.yaw_rad[w, i] = wp.atan2(wp.sin(st.yaw_rad[w, i] + rate * TICK), wp.cos(st.yaw_rad[w, i] + rate * TICK))
     speed = wp.min(st.walk_speed_mps[w, i], apart / TICK)
-    if wp.abs(turn) > 1.0 or blocked_by_car(st, w, actors, i, dx / apart, dy / apart):
+    ux = dx / apart
+    uy = dy / apart
+    blocked = blocked_by_car(st, w, actors, i, ux, uy)
+    st.stuck_s[w, i] = wp.where(blocked, st.stuck_s[w, i] + TICK, 0.0)
+    if st.stuck_s[w, i] > ROUND_S:  # the car waits too: somebody has to go round
+        side = wp.where(i % 2 == 0, 1.0, -1.0)
+        if blocked_by_car(st, w, actors, i, -side * uy, side * ux):
+            side = -side
+        across = wp.vec2(-side * uy, side * ux)
+        blocked = blocked_by_car(st, w, actors, i, across[0], across[1])
+        ux = across[0]
+        uy = across[1]
+    if wp.abs(turn) > 1.0 or blocked:
         speed = 0.0
     st.vx_mps[w, i] = speed
     st.yaw_rate_radps[w, i] = rate
-    st.x_m[w, i] = st.x_m[w, i] + speed * TICK * dx / apart
-    st.y_m[w, i] = st.y_m[w, i] + speed * TICK * dy / apart
-    return apart - speed * TICK
+    st.x_m[w, i] = st.x_m[w, i] + speed * TICK * ux
+    st.y_m[w, i] = st.y_m[w, i] + speed * TICK * uy
+    return apart - speed * TICK * (ux * dx + uy * dy) / apart
 
 
 @wp.kernel(enable_backward=False)
