@@ -37,6 +37,8 @@ REROUTE_S = wp.constant(30.0)  # of waiting for room, after which a driver goes 
 TIGHT = wp.constant(1.2)
 STALE_S = wp.constant(2.0)
 SLOW_MPS = wp.constant(3.0)
+CLOSE_M = wp.constant(2.7)  # between cars that stand in a queue
+STREET_M = wp.constant(36.0)  # shorter lanes are pieces of a ring or a junction, in which nobody stays
 
 
 @wp.func
@@ -180,15 +182,19 @@ def exit_lane(st: StateArrays, w: int, k: int, lane: int) -> int:
 
 
 @wp.func
-def room_after(st: StateArrays, w: int, actors: int, i: int, leave: int) -> float:
-    """Metres on the exit lane before the first slow car there, less what others on their way will take up, and those who
-    have waited for it too long already."""
+def room_after(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, leave: int) -> float:
+    """Metres on the exit lane before the first slow car there, and no more than all on it would leave if they closed up, less
+    what others on their way will take up, and those who have waited for it too long already."""
     room = float(1.0e6)
+    closed_up = float(1.0e6)
+    if lanes.lane_length_m[leave] > STREET_M:
+        closed_up = lanes.lane_stop_s_m[leave]
     taken = float(0.0)
     for k in range(actors):
         kind = st.kind[w, k]
         if k != i and kind >= CAR and kind <= CYCLIST:
             if st.lane[w, k] == leave:
+                closed_up -= st.length_m[w, k] + CLOSE_M
                 if st.vx_mps[w, k] < SLOW_MPS:
                     room = wp.min(room, st.lane_s_m[w, k] - rear(st, w, k))
             else:
@@ -197,14 +203,16 @@ def room_after(st: StateArrays, w: int, actors: int, i: int, leave: int) -> floa
                     g = st.entry_lane[w, k]
                 if g >= 0 and exit_lane(st, w, k, g) == leave:
                     taken += st.length_m[w, k] + 3.0
-    return room - taken
+    return wp.min(room, closed_up) - taken
 
 
 @wp.func
 def blocks_nobody(lanes: LaneArrays, lane: int) -> bool:
-    """Do only lanes that yield run into this one, and at its end alone, as on the ring of a roundabout? Who stands on it
-    is in no one's way, and the ring moves as one queue."""
+    """Is this a piece of a ring, into which only lanes that yield run, at its end? Who stands on it is in no one's way, and
+    the ring moves as one queue."""
     met = int(0)
+    if lanes.lane_length_m[lanes.succ[lanes.succ_start[lane]]] > STREET_M:
+        return False
     for n in range(lanes.conflict_count[lane]):
         c = lanes.conflict_start[lane] + n
         if lanes.conflict_from_m[c] > 0.6 or lanes.conflict_other_from_m[c] > 0.6:
@@ -219,7 +227,7 @@ def lacks_room(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, 
     """Would i have to stop on `mine`, in the way of others, since its exit lane is full?"""
     if blocks_nobody(lanes, mine):
         return False
-    return room_after(st, w, actors, i, leave) < st.length_m[w, i] + 3.0
+    return room_after(st, lanes, w, actors, i, leave) < st.length_m[w, i] + 3.0
 
 
 @wp.func
@@ -300,7 +308,7 @@ def go_another_way(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: i
         other = lanes.succ[lanes.succ_start[lane] + m]
         if other != st.entry_lane[w, i] and lanes.lane_junction[other] >= 0 and lanes.succ_count[other] > 0:
             leave = lanes.succ[lanes.succ_start[other]]
-            room = room_after(st, w, actors, i, leave)
+            room = room_after(st, lanes, w, actors, i, leave)
             if room > st.length_m[w, i] + 3.0 and tightness(st, lanes, w, i, other) <= TIGHT:
                 st.next_lane[w, i] = other
                 st.after_lane[w, i] = leave
