@@ -98,8 +98,8 @@ def clear_of_cars(st: StateArrays, w: int, actors: int, a: wp.vec3, b: wp.vec3, 
 
 
 @wp.func
-def blocked_by_car(st: StateArrays, w: int, actors: int, i: int, dx: float, dy: float) -> bool:
-    """Would a step of 0.7 m in direction (dx, dy) end in a vehicle, which a step on the spot does not?"""
+def blocked_by(st: StateArrays, w: int, actors: int, i: int, dx: float, dy: float) -> int:
+    """The vehicle in which a step of 0.7 m in direction (dx, dy) would end, -1 for none."""
     x = st.x_m[w, i] + 0.7 * dx
     y = st.y_m[w, i] + 0.7 * dy
     for first in range(0, actors, 32):
@@ -116,8 +116,8 @@ def blocked_by_car(st: StateArrays, w: int, actors: int, i: int, dx: float, dy: 
                 along = rx * c + ry * n - st.centre_m[w, k]
                 side = ry * c - rx * n
                 if wp.abs(along) < 0.5 * st.length_m[w, k] + 0.35 and wp.abs(side) < 0.5 * st.width_m[w, k] + 0.35:
-                    return True
-    return False
+                    return k
+    return -1
 
 
 @wp.func
@@ -231,16 +231,17 @@ def step_towards(st: StateArrays, w: int, i: int, actors: int, goal: wp.vec3) ->
     speed = wp.min(st.walk_speed_mps[w, i], apart / TICK)
     ux = dx / apart
     uy = dy / apart
-    blocked = blocked_by_car(st, w, actors, i, ux, uy)
-    st.stuck_s[w, i] = wp.where(blocked, st.stuck_s[w, i] + TICK, 0.0)
-    if st.stuck_s[w, i] > ROUND_S:  # the car waits too: somebody has to go round
-        side = wp.where(i % 2 == 0, 1.0, -1.0)
-        if blocked_by_car(st, w, actors, i, -side * uy, side * ux):
-            side = -side
-        across = wp.vec2(-side * uy, side * ux)
-        blocked = blocked_by_car(st, w, actors, i, across[0], across[1])
-        ux = across[0]
-        uy = across[1]
+    car = blocked_by(st, w, actors, i, ux, uy)
+    blocked = car >= 0
+    st.stuck_s[w, i] = wp.max(st.stuck_s[w, i] + wp.where(blocked, TICK, -TICK), 0.0)
+    if blocked and st.stuck_s[w, i] > ROUND_S:  # the car waits too: somebody has to go round, by the nearer end
+        ux = wp.cos(st.yaw_rad[w, car])
+        uy = wp.sin(st.yaw_rad[w, car])
+        along = (st.x_m[w, i] - st.x_m[w, car]) * ux + (st.y_m[w, i] - st.y_m[w, car]) * uy - st.centre_m[w, car]
+        if along < 0.0:
+            ux = -ux
+            uy = -uy
+        blocked = blocked_by(st, w, actors, i, ux, uy) >= 0
     if wp.abs(turn) > 1.0 or blocked:
         speed = 0.0
     st.vx_mps[w, i] = speed
