@@ -50,7 +50,7 @@ class Batch:
         device: str = "cpu",
         static_boxes: np.ndarray | Sequence[np.ndarray | None] | None = None,
     ) -> None:
-        """`params`: row k is the state's model k. `static_boxes`: (K, 5) x, y, yaw, length, width of walls and poles;
+        """`params`: row k is the state's model k. `static_boxes`: (K, 7) x, y, yaw, length, width, bottom, top of walls and poles;
         for several maps a list of such arrays. Lanes of several maps are numbered through: map m's begin at
         `first_lane[m]`."""
         if worlds < 1 or actors < 1:

@@ -106,8 +106,7 @@ def _on_posts(post: SignalPost, face: Mesh, apart_m: float, ground: Heights, sid
     for out in (0.0,) if apart_m == 0.0 else (-0.5 * apart_m, 0.5 * apart_m):
         px, py = x - 0.08 * np.cos(yaw) - out * np.sin(yaw), y - 0.08 * np.sin(yaw) + out * np.cos(yaw)
         pole = cylinder(6, 0.05, ground.height(px, py) - 0.4, top, Semantic.POLE, POLE)
-        side.parts.append(moved(pole, px, py))
-        side.boxes.append((px, py, yaw, 0.15, 0.15))
+        side.put(moved(pole, px, py), px, py, yaw, 0.15, 0.15)
 
 
 def _gantry(post: SignalPost, text: str, ground: Heights, side: Roadside) -> None:
@@ -123,5 +122,5 @@ def _gantry(post: SignalPost, text: str, ground: Heights, side: Roadside) -> Non
     for out in (POST_M, -wide):
         px, py = x - out * np.sin(yaw), y + out * np.cos(yaw)
         low = ground.height(px, py) - 0.4
-        side.parts.append(moved(box(0.4, 0.4, low, z + 0.5 * GANTRY_M, Semantic.POLE, POLE), px, py, yaw=yaw))
-        side.boxes.append((px, py, yaw, 0.4, 0.4))
+        leg = box(0.4, 0.4, low, z + 0.5 * GANTRY_M, Semantic.POLE, POLE)
+        side.put(moved(leg, px, py, yaw=yaw), px, py, yaw, 0.4, 0.4)

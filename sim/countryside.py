@@ -17,6 +17,7 @@ from stack.opendrive.roads import Strip
 STRETCH_M = (50.0, 190.0)  # of one kind of land
 POSTS_M = 50.0
 WOOD_PER_M, WOOD_DEEP_M = 0.3, 32.0
+ALOFT_M = 1.0  # an edge so high over the ground is a bridge's
 SIGHT_M = 22.0  # nothing high so near to the end of a road
 
 
@@ -26,11 +27,7 @@ def line_country_roads(strips: list[Strip], ground: Ground, keep_clear: F64, rng
     for line in outer_edges(strips):
         s, line = walk(line)
         fill_land(line, s, ground, side, rng)
-        for post in np.arange(12.0, s[-1] - 10.0, POSTS_M):
-            x, y, yaw = place_at(line, s, float(post))
-            px, py = x + 0.5 * np.sin(yaw), y - 0.5 * np.cos(yaw)
-            if clear is None or clear.query((px, py))[0] > 2.0:
-                side.parts.append(moved(delineator(), px, py, ground.height(px, py), yaw))
+        put_delineators(line, s, np.arange(12.0, s[-1] - 10.0, POSTS_M), 0.5, clear, 2.0, ground, side)
 
 
 def fill_land(line: F64, s: F64, ground: Ground, side: Roadside, rng: Rng, beyond_m: float = 0.0) -> None:
@@ -65,8 +62,7 @@ def put_tree(line: F64, s: F64, where: float, out: float, draws: F64, ground: Gr
     px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
     if is_free(shapely.Point(px, py).buffer(1.0), ground, side, 1.5):
         place = px, py, ground.height(px, py) - 0.1
-        side.parts.append(moved(tree(draws), *place, yaw=6.28 * float(draws[5]), scale=1.3))
-        side.boxes.append((px, py, 0.0, 0.5, 0.5))
+        side.put(moved(tree(draws), *place, yaw=6.28 * float(draws[5]), scale=1.3), px, py, 0.0, 0.5, 0.5)
 
 
 def _field(
@@ -107,6 +103,19 @@ def _farm(line: F64, s: F64, where: float, ground: Ground, side: Roadside, rng: 
         if is_free(shape, ground, side, 2.0):
             side.take(shape)
             put_building(side, cx, cy, turned, length, depth, ground.height(cx, cy), False, rng.random(8))
+
+
+def put_delineators(
+    line: F64, s: F64, places: F64, out_m: float, clear: cKDTree | None, clear_m: float, ground: Ground, side: Roadside
+) -> None:
+    """Posts at distances along a road's edge, so far beside it; none on a bridge: they would stand on the road below."""
+    for where in places:
+        x, y, yaw = place_at(line, s, float(where))
+        px, py = x + out_m * np.sin(yaw), y - out_m * np.cos(yaw)
+        base = ground.height(px, py)
+        aloft = float(np.interp(where, s, line[:, 2])) > base + ALOFT_M
+        if not aloft and (clear is None or clear.query((px, py))[0] > clear_m):
+            side.parts.append(moved(delineator(), px, py, base, yaw))
 
 
 def delineator() -> Mesh:

@@ -46,8 +46,7 @@ def plant_islands(road_map: RoadMap, strips: list[Strip], keep_clear: F64, rng: 
             last = along[k]
             draws = rng.random(6)
             if wide[k] > TREE_FROM_M and draws[0] < 0.4:
-                side.parts.append(moved(tree(draws), x, y, z, yaw=6.28 * float(draws[5])))
-                side.boxes.append((x, y, 0.0, 0.4, 0.4))
+                side.put(moved(tree(draws), x, y, z, yaw=6.28 * float(draws[5])), x, y, 0.0, 0.4, 0.4)
             elif draws[0] < 0.8:
                 radius = min(0.5 * wide[k] - EDGE_M, 0.5 + 0.5 * draws[1])
                 leaf = encode(Material.FOLIAGE, Colour.LEAF + int(draws[2] * LEAVES))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from sim.geometry import Mesh
 from stack.frames import F64
+
+Block = tuple[
+    float, float, float, float, float, float, float
+]  # x, y, yaw, length, width, bottom, top of a box of contact
 
 
 def solid(
@@ -86,6 +91,22 @@ def repeated(mesh: Mesh, places: F64) -> Mesh:
     triangles = (mesh.triangles + first).reshape(-1, 3).astype(np.int32)
     n = len(places)
     return Mesh(out.reshape(-1, 3).astype(np.float32), triangles, np.tile(mesh.semantic, n), np.tile(mesh.material, n))
+
+
+def footprint(mesh: Mesh, x: float, y: float, yaw: float, length: float, width: float) -> Block:
+    """The box of contact of something that stands at a place, as high as its mesh."""
+    z = mesh.vertices[:, 2]
+    return x, y, yaw, length, width, float(z.min()), float(z.max())
+
+
+def barriers(line: F64, width: float, low: float, high: float) -> list[Block]:
+    """Boxes of contact along a line (n, 3), one for each piece, from `low` to `high` about it."""
+    out = []
+    for a, b in pairwise(line.tolist()):
+        dx, dy = b[0] - a[0], b[1] - a[1]
+        x, y, length = 0.5 * (a[0] + b[0]), 0.5 * (a[1] + b[1]), float(np.hypot(dx, dy))
+        out.append((x, y, float(np.arctan2(dy, dx)), length, width, min(a[2], b[2]) + low, max(a[2], b[2]) + high))
+    return out
 
 
 def ring(n: int, radius: float, z: float, phase: float = 0.0) -> F64:

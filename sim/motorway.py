@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import shapely
 from scipy.spatial import cKDTree
 
-from sim.countryside import delineator, fill_land, put_tree
+from sim.countryside import fill_land, put_delineators, put_tree
 from sim.earthworks import Earthworks
 from sim.geometry import Material, Mesh, encode
-from sim.meshes import ball, bar, box, cylinder, moved, repeated
+from sim.meshes import ball, bar, barriers, box, cylinder, moved, repeated
 from sim.palette import LEAVES, Colour
 from sim.roadside import Ground, Rng, Roadside, is_free, outer_edges, place_at, put_building, walk
 from stack.frames import F64
 from stack.labels import Semantic
 from stack.opendrive.roads import Strip
 
-RAIL_M, RAIL_POST_M = 0.5, 4.0  # from the edge of the road; between two posts
+RAIL_M, RAIL_POST_M, RAIL_FOOT_M = 0.5, 4.0, -0.4  # from the edge of the road; between two posts; in the ground
 # a W beam as a profile of sim/meshes.py's bar, with the road on its left
 RAIL = ((0.0, 0.44), (0.0, 0.75), (-0.1, 0.68), (-0.03, 0.595), (-0.1, 0.51))
 STEEP_M, STEEP_AT_M = 1.5, 6.0  # a country road has rails where the ground is so much lower so far beside it
@@ -49,10 +48,9 @@ def clear_zone(strips: list[Strip], ground: Earthworks, side: Roadside) -> None:
 def guard_rails(strips: list[Strip], motorway: list[Strip], ground: Earthworks, side: Roadside) -> None:
     """Along both edges of motorways and their ramps, in the median, and along other roads where the ground falls away.
 
-    None on a span, which has its parapets; and no contact below one, as contact knows no heights.
+    None on a span, which has its parapets.
     """
     aloft = shapely.unary_union([span.area for span in ground.spans])
-    below = aloft.buffer(1.0)
     roads = {strip.road for strip in motorway}
     spans = {span.road for span in ground.spans}
     for road, line in _borders(strips):
@@ -64,11 +62,11 @@ def guard_rails(strips: list[Strip], motorway: list[Strip], ground: Earthworks, 
         if road in spans:
             wanted &= ~shapely.contains_xy(aloft.buffer(0.3), line[:, 0], line[:, 1])
         for start, end in _runs(wanted):
-            _rail(line[start:end], right[start:end], below, side)
+            _rail(line[start:end], right[start:end], side)
     for strip in motorway:
         if strip.kind == "median":
             line = strip.right_m[::-1]
-            _rail(line, _right(line), below, side)
+            _rail(line, _right(line), side)
 
 
 def _borders(strips: list[Strip]) -> Iterator[tuple[str, F64]]:
@@ -98,7 +96,7 @@ def _runs(wanted: np.ndarray) -> Iterator[tuple[int, int]]:
             yield int(start), int(end)
 
 
-def _rail(edge: F64, right: F64, below: shapely.Geometry, side: Roadside) -> None:
+def _rail(edge: F64, right: F64, side: Roadside) -> None:
     """A rail beside an edge, on posts, with boxes of contact."""
     s, _ = walk(edge)
     count = max(round(s[-1] / RAIL_POST_M), 1)
@@ -109,14 +107,10 @@ def _rail(edge: F64, right: F64, below: shapely.Geometry, side: Roadside) -> Non
     steel = Semantic.GUARD_RAIL, encode(Material.METAL, Colour.METAL)
     keep = np.unique([*range(0, count + 1, 2), count])
     side.parts.append(bar(line[keep], out[keep], RAIL, *steel))
+    side.boxes += barriers(line, 0.15, RAIL_FOOT_M, RAIL[1][1])
     yaw = np.arctan2(out[:, 0], -out[:, 1])
-    post = moved(cylinder(3, 0.06, -0.4, 0.72, *steel), y=-0.06)
+    post = moved(cylinder(3, 0.06, RAIL_FOOT_M, 0.72, *steel), y=-0.06)
     side.parts.append(repeated(post, np.column_stack([line, yaw])))
-    for a, b in pairwise(line):
-        x, y = 0.5 * (a[:2] + b[:2])
-        if not shapely.contains_xy(below, x, y):
-            length = float(np.linalg.norm(b[:2] - a[:2]))
-            side.boxes.append((float(x), float(y), float(np.arctan2(b[1] - a[1], b[0] - a[0])), length, 0.15))
 
 
 # ---------------------------------------------------------------- beyond the rails
@@ -137,11 +131,7 @@ def line_motorways(strips: list[Strip], ground: Ground, keep_clear: F64, rng: Rn
         else:
             fill_land(line, s, ground, side, rng, LAND_M)
             _far_trees(line, s, ground, side, rng)
-        posts = np.arange(0.5 * DELINEATOR_M, s[-1], DELINEATOR_M)
-        for x, y, yaw in (place_at(line, s, float(where)) for where in posts):
-            px, py = x + 0.9 * np.sin(yaw), y - 0.9 * np.cos(yaw)
-            if clear is None or clear.query((px, py))[0] > 1.0:
-                side.parts.append(moved(delineator(), px, py, ground.height(px, py), yaw))
+        put_delineators(line, s, np.arange(0.5 * DELINEATOR_M, s[-1], DELINEATOR_M), 0.9, clear, 1.0, ground, side)
 
 
 def _has_room(line: F64, ground: Ground) -> bool:
@@ -186,8 +176,7 @@ def _barrier(line: F64, s: F64, ground: Ground, side: Roadside) -> None:
     for where in np.arange(0.0, s[-1] - PANEL_M, PANEL_M):
         x, y, yaw = place_at(line, s, float(where) + 0.5 * PANEL_M)
         px, py = x + BARRIER_M * np.sin(yaw), y - BARRIER_M * np.cos(yaw)
-        side.parts.append(moved(panel, px, py, ground.height(px, py), yaw))
-        side.boxes.append((px, py, yaw, PANEL_M, 0.2))
+        side.put(moved(panel, px, py, ground.height(px, py), yaw), px, py, yaw, PANEL_M, 0.2)
 
 
 def _estate(line: F64, s: F64, ground: Ground, side: Roadside, rng: Rng) -> None:

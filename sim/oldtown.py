@@ -65,12 +65,12 @@ def _lamps_and_trees(line: F64, ground: Ground, side: Roadside, clear: cKDTree |
         x, y, yaw = place_at(line, s, float(where) + float(rng.uniform(-2.0, 2.0)))
         px, py = x - 0.25 * np.sin(yaw), y + 0.25 * np.cos(yaw)
         if clear is None or clear.query((px, py))[0] > 6.0:
-            side.parts.append(moved(street_lamp(), px, py, ground.height(px, py), yaw + np.pi / 2))
-            side.boxes.append((px, py, yaw, 0.2, 0.2))
+            lamp = moved(street_lamp(), px, py, ground.height(px, py), yaw + np.pi / 2)
+            side.put(lamp, px, py, yaw, 0.2, 0.2)
     for _ in range(int(s[-1] / 20.0)):
         x, y, yaw = place_at(line, s, float(rng.uniform(0.0, s[-1])))
         out, draws = float(rng.uniform(15.0, 30.0)), rng.random(6)
         px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
         if is_free(shapely.Point(px, py).buffer(1.5), ground, side, 0.5):
-            side.parts.append(moved(tree(draws), px, py, ground.height(px, py) - 0.1, yaw=6.28 * float(draws[5])))
-            side.boxes.append((px, py, 0.0, 0.4, 0.4))
+            place = px, py, ground.height(px, py) - 0.1
+            side.put(moved(tree(draws), *place, yaw=6.28 * float(draws[5])), px, py, 0.0, 0.4, 0.4)

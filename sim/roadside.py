@@ -9,7 +9,7 @@ import shapely
 from scipy.spatial import cKDTree
 
 from sim.geometry import Material, Mesh, encode
-from sim.meshes import ball, box, cylinder, frustum, moved, polygon, rectangle, ring, solid
+from sim.meshes import Block, ball, box, cylinder, footprint, frustum, moved, polygon, rectangle, ring, solid
 from sim.palette import LEAVES, ROOFS, WALLS, Colour
 from stack.frames import F64
 from stack.labels import Semantic
@@ -94,9 +94,14 @@ class Roadside:
     """What has been put up so far."""
 
     parts: list[Mesh] = field(default_factory=list)
-    boxes: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    boxes: list[Block] = field(default_factory=list)
     facades: list[tuple[float, float, float, float]] = field(default_factory=list)
     taken: dict[tuple[int, int], list[shapely.Polygon]] = field(default_factory=dict)  # by cells of TAKEN_M
+
+    def put(self, part: Mesh, x: float, y: float, yaw: float, length: float, width: float) -> None:
+        """Put up a mesh that a car can hit, with the plan of what it can hit."""
+        self.parts.append(part)
+        self.boxes.append(footprint(part, x, y, yaw, length, width))
 
     def take(self, shape: shapely.Polygon) -> None:
         """Remember that a place is taken."""
@@ -191,8 +196,7 @@ def put_building(
         upper.append(box(length * 0.3, depth * 0.4, top, top + 2.2, kind, roof, length * (draws[7] - 0.35)))
     else:
         upper = [_gable(length + 0.8, depth + 0.8, top, 0.35 * depth, kind, wall, roof)]
-    side.parts.append(moved(Mesh.join([body, *upper]), x, y, base, yaw))
-    side.boxes.append((x, y, yaw, length, depth))
+    side.put(moved(Mesh.join([body, *upper]), x, y, base, yaw), x, y, yaw, length, depth)
 
 
 def _gable(length: float, depth: float, z: float, rise: float, kind: int, wall: int, roof: int) -> Mesh:
@@ -219,11 +223,9 @@ def _plant(line: F64, ground: Ground, side: Roadside, clear: cKDTree | None, rng
             continue
         base = ground.height(px, py)
         if k % 2 == 0 and draws[0] < 0.7:
-            side.parts.append(moved(street_lamp(), px, py, base, yaw + np.pi / 2))
-            side.boxes.append((px, py, yaw, 0.2, 0.2))
+            side.put(moved(street_lamp(), px, py, base, yaw + np.pi / 2), px, py, yaw, 0.2, 0.2)
         elif trees and draws[0] < 0.85:
-            side.parts.append(moved(tree(draws), px, py, base, yaw=6.28 * float(draws[5])))
-            side.boxes.append((px, py, yaw, 0.4, 0.4))
+            side.put(moved(tree(draws), px, py, base, yaw=6.28 * float(draws[5])), px, py, yaw, 0.4, 0.4)
     if front < 0.55:
         put_front(line, s, ground, side, hedge=front < 0.3, height=0.8 + front, setback=2.3)
     for _ in range(int(s[-1] / 14.0)):  # trees in the gardens behind
@@ -231,8 +233,8 @@ def _plant(line: F64, ground: Ground, side: Roadside, clear: cKDTree | None, rng
         out, draws = float(rng.uniform(4.0, 34.0)), rng.random(6)
         px, py = x + out * np.sin(yaw), y - out * np.cos(yaw)
         if is_free(shapely.Point(px, py).buffer(1.5), ground, side, 0.5):
-            side.parts.append(moved(tree(draws), px, py, ground.height(px, py) - 0.1, yaw=6.28 * float(draws[5])))
-            side.boxes.append((px, py, 0.0, 0.4, 0.4))
+            place = px, py, ground.height(px, py) - 0.1
+            side.put(moved(tree(draws), *place, yaw=6.28 * float(draws[5])), px, py, 0.0, 0.4, 0.4)
 
 
 def put_front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, height: float, setback: float) -> None:
@@ -249,10 +251,8 @@ def put_front(line: F64, s: F64, ground: Ground, side: Roadside, hedge: bool, he
         if k % 4 == 3 or not is_free(shape, ground, side, 0.1):
             continue
         wide = 0.6 if hedge else 0.06
-        side.parts.append(
-            moved(box(5.0, wide, -0.3, height, *look, taper=0.97 if hedge else 1.0), px, py, ground.height(px, py), yaw)
-        )
-        side.boxes.append((px, py, yaw, 5.0, wide))
+        piece = box(5.0, wide, -0.3, height, *look, taper=0.97 if hedge else 1.0)
+        side.put(moved(piece, px, py, ground.height(px, py), yaw), px, py, yaw, 5.0, wide)
 
 
 def street_lamp() -> Mesh:

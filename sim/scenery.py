@@ -75,7 +75,7 @@ class Scenery:
     palette: F32  # (P, 3) linear RGB
     facades: F32  # (B, 4) base z m, storey m, window pitch m, style 0..1
     wear: float  # of paint and asphalt, 0 new .. 1
-    static_boxes: F64  # (K, 5) x, y, yaw, length, width of buildings, poles, trunks
+    static_boxes: F64  # (K, 7) x, y, yaw, length, width, bottom, top of buildings, poles, trunks, rails
 
 
 def build(road_map: RoadMap, graph: LaneGraph, seed: int, unseen: bool = False) -> Scenery:
@@ -106,14 +106,14 @@ def build(road_map: RoadMap, graph: LaneGraph, seed: int, unseen: bool = False) 
         clear_zone(motorway, ground, side)
         guard_rails(strips, motorway, ground, side)
         for span in ground.spans:
-            side.parts.append(bridge(span, ground))
+            bridge(span, ground, side)
     boards(road_map.signals, ground, side)
     for kind, line in BESIDE.items():
         own = [s for s in strips if (kinds[s.road] if kinds[s.road] in BESIDE else STREETS) == kind]
         line(own, ground, keep_clear, rng, side)
     islands = [strip for strip in medians if kinds[strip.road] != "motorway"]
     plant_islands(road_map, islands, keep_clear, rng, side)
-    boxes = np.array(light_boxes + sign_boxes + side.boxes, np.float64).reshape(-1, 5)
+    boxes = np.array(light_boxes + sign_boxes + side.boxes, np.float64).reshape(-1, 7)
     mesh = Mesh.join(parts + light_parts + sign_parts + side.parts)
     wear = float(generator(seed, Stream.SCENERY, actor=3).uniform(0.1, 0.6))
     return Scenery(mesh, palette(seed, unseen), np.array(side.facades, np.float32).reshape(-1, 4), wear, boxes)

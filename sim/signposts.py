@@ -7,14 +7,12 @@ from typing import Protocol
 import numpy as np
 
 from sim.geometry import Material, Mesh, encode
-from sim.meshes import box, cylinder, moved, polygon
+from sim.meshes import Block, box, cylinder, footprint, moved, polygon
 from sim.palette import Colour
 from stack.frames import F64
 from stack.labels import Semantic
 from stack.lanegraph import LaneGraph
 from stack.opendrive.furniture import SignalPost
-
-Boxes = list[tuple[float, float, float, float, float]]
 
 LAMP_RADIUS_M = 0.15  # 300 mm lamps
 LAMP_PITCH_M = 0.33
@@ -51,10 +49,10 @@ def lamp_head(signal: int) -> Mesh:
     return Mesh.join(parts)
 
 
-def lights(graph: LaneGraph, ground: Heights) -> tuple[list[Mesh], Boxes]:
+def lights(graph: LaneGraph, ground: Heights) -> tuple[list[Mesh], list[Block]]:
     """All lamp heads with their posts; a head over the lanes hangs from an arm that starts at the side of the road."""
     parts: list[Mesh] = []
-    boxes: Boxes = []
+    boxes: list[Block] = []
     for signal, (x, y, z), yaw in zip(graph.head_signal, graph.head_xyz_m, graph.head_yaw_rad, strict=True):
         parts.append(moved(lamp_head(int(signal)), x, y, z, yaw))
         reach = _reach(x - 0.2 * np.cos(yaw), y - 0.2 * np.sin(yaw), yaw, ground)
@@ -62,6 +60,7 @@ def lights(graph: LaneGraph, ground: Heights) -> tuple[list[Mesh], Boxes]:
         base = ground.height(px, py) - 0.3
         top = z + (ARM_ABOVE_M + 0.1 if reach else 0.4)
         parts.append(moved(cylinder(8, 0.09 if reach else 0.06, base, top, Semantic.POLE, POLE), px, py))
+        boxes.append(footprint(parts[-1], px, py, yaw, 0.2, 0.2))
         if reach:
             low, high = sorted((0.0, -reach))
             arm = box(
@@ -75,7 +74,6 @@ def lights(graph: LaneGraph, ground: Heights) -> tuple[list[Mesh], Boxes]:
                 0.5 * (low + high),
             )
             parts.append(moved(arm, px, py, yaw=yaw))
-        boxes.append((px, py, yaw, 0.2, 0.2))
     return parts, boxes
 
 
@@ -88,10 +86,10 @@ def _reach(x: float, y: float, yaw: float, ground: Heights) -> float:
     return 0.0
 
 
-def signs(posts: list[SignalPost], ground: Heights) -> tuple[list[Mesh], Boxes]:
+def signs(posts: list[SignalPost], ground: Heights) -> tuple[list[Mesh], list[Block]]:
     """Stop, yield and speed signs on their posts."""
     parts: list[Mesh] = []
-    boxes: Boxes = []
+    boxes: list[Block] = []
     for post in posts:
         if post.kind not in ("stop", "yield", "speed") or post.painted:
             continue
@@ -101,7 +99,7 @@ def signs(posts: list[SignalPost], ground: Heights) -> tuple[list[Mesh], Boxes]:
         parts.append(moved(sign_face(post.kind, post.value), x, y, z, post.yaw_rad))
         foot = x - 0.05 * np.cos(post.yaw_rad), y - 0.05 * np.sin(post.yaw_rad)
         parts.append(moved(cylinder(6, 0.035, base - 0.3, z + 0.3, Semantic.POLE, POLE), *foot))
-        boxes.append((x, y, post.yaw_rad, 0.1, 0.1))
+        boxes.append(footprint(parts[-1], x, y, post.yaw_rad, 0.1, 0.1))
     return parts, boxes
 
 

@@ -128,7 +128,7 @@ def test_a_heap_of_cars_gains_no_energy() -> None:
 
 
 def test_static_scenery_stops_a_car() -> None:
-    wall = np.array([[20.0, 0.0, 0.3, 1.0, 30.0], [0.0, 60.0, 0.0, 5.0, 5.0]])
+    wall = np.array([[20.0, 0.0, 0.3, 1.0, 30.0, 0.0, 3.0], [0.0, 60.0, 0.0, 5.0, 5.0, 0.0, 3.0]])
     batch = Batch(FIELD, [SEDAN], 1, 2, static_boxes=wall)
     reset(batch, 0, x_m=[0.0, 0.0], y_m=[0.0, 30.0], vx_mps=[15.0, 1.0])
     speeds = []
@@ -141,13 +141,35 @@ def test_static_scenery_stops_a_car() -> None:
     body = polygon(batch.state.numpy("x_m")[0, 0] + SEDAN.centre_m * np.cos(batch.state.numpy("yaw_rad")[0, 0]),
                    batch.state.numpy("y_m")[0, 0] + SEDAN.centre_m * np.sin(batch.state.numpy("yaw_rad")[0, 0]),
                    batch.state.numpy("yaw_rad")[0, 0], SEDAN.length_m, SEDAN.width_m)  # fmt: skip
-    assert shapely.area(shapely.intersection(body, polygon(*wall[0]))) < 0.3
+    assert shapely.area(shapely.intersection(body, polygon(*wall[0, :5]))) < 0.3
     with pytest.raises(ValueError, match="static boxes"):
         Batch(FIELD, [SEDAN], 1, 1, static_boxes=np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="static boxes"):
+        Batch(FIELD, [SEDAN], 1, 1, static_boxes=wall[:, [0, 1, 2, 3, 4, 6, 5]])
+
+
+@pytest.mark.parametrize(
+    ("z_m", "bottom_m", "top_m", "hit"),
+    [
+        (0.0, 0.0, 0.7, True),  # a rail beside the road
+        (0.0, 5.5, 7.7, False),  # that of a bridge overhead
+        (7.0, -0.4, 0.8, False),  # one below the bridge that it is on
+        (7.0, 5.5, 7.7, True),  # the bridge's own
+        (0.0, 1.0, 6.0, True),  # the end of a beam
+        (0.0, -0.5, 0.1, False),  # a kerb
+    ],
+)
+def test_only_what_is_at_its_height_stops_a_car(z_m: float, bottom_m: float, top_m: float, hit: bool) -> None:
+    wall = np.array([[20.0, 0.0, 0.3, 1.0, 30.0, bottom_m, top_m]])
+    batch = Batch(FIELD, [SEDAN], 1, 1, static_boxes=wall)
+    reset(batch, 0, x_m=[0.0], z_m=[z_m], vx_mps=[15.0])
+    hits = [batch.step() or int(batch.state.numpy("hit_other")[0, 0]) for _ in range(60)]
+    assert (SCENERY in hits) == hit
+    assert (batch.state.numpy("x_m")[0, 0] > 30.0) == (not hit)
 
 
 def test_static_boxes_of_another_map_are_not_hit() -> None:
-    wall = np.array([[6.0, 0.0, 0.0, 1.0, 8.0]])
+    wall = np.array([[6.0, 0.0, 0.0, 1.0, 8.0, 0.0, 3.0]])
     batch = Batch([FIELD, FIELD], [SEDAN], 2, 1, static_boxes=[None, wall])
     for world in range(2):
         batch.reset_world(world, {"kind": [1], "driver": [2], "vx_mps": [10.0]}, seed=0, map_index=world)

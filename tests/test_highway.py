@@ -340,14 +340,19 @@ def test_guard_rails_line_both_carriageways_on_both_sides() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_contact_boxes_leave_all_lanes_free_on_the_bridges_too(seed: int) -> None:
-    x, y, yaw, length, width = SCENERY(seed).static_boxes.T
-    shapes = shapely.affinity.rotate
-    lanes = np.stack([GRAPH.x_m, GRAPH.y_m], axis=1).astype(np.float64)
-    tree = cKDTree(lanes)
+    """Of what is at the height of a lorry: 4 m, from a kerb up; what stands over or under a bridge is not."""
+    x, y, yaw, length, width, bottom, top = SCENERY(seed).static_boxes.T
+    lanes = np.stack([GRAPH.x_m, GRAPH.y_m, GRAPH.z_m], axis=1).astype(np.float64)
+    tree = cKDTree(lanes[:, :2])
+    other_storey = 0
     for k in np.flatnonzero(tree.query(np.stack([x, y], axis=1))[0] < 0.5 * np.hypot(length, width) + 1.2):
         plan = shapely.box(x[k] - length[k] / 2, y[k] - width[k] / 2, x[k] + length[k] / 2, y[k] + width[k] / 2)
+        plan = shapely.affinity.rotate(plan, np.rad2deg(yaw[k]))
         near = lanes[tree.query_ball_point((x[k], y[k]), 12.0)]
-        assert shapes(plan, np.rad2deg(yaw[k])).distance(shapely.MultiPoint(near)) > 1.2  # half a lorry
+        level = (bottom[k] < near[:, 2] + 4.0) & (top[k] > near[:, 2] + 0.3)
+        assert not level.any() or plan.distance(shapely.MultiPoint(near[level, :2])) > 1.2  # half a lorry
+        other_storey += plan.distance(shapely.MultiPoint(near[:, :2])) < 1.2
+    assert other_storey > 20  # rails of the motorway below the bridges, parapets over it
 
 
 def test_boards_stand_where_the_map_has_them() -> None:

@@ -54,7 +54,7 @@ def test_every_lane_lies_on_road_and_is_free(name: str) -> None:
     xy = np.stack([graph.x_m, graph.y_m], axis=-1)[::3].astype(np.float64)
     assert below(scenery, xy, [Semantic.ROAD]).mean() > 0.995
     assert not below(scenery, xy, [Semantic.BUILDING, Semantic.FENCE]).any()
-    x, y, _yaw, _length, _width = scenery.static_boxes.T
+    x, y = scenery.static_boxes[:, :2].T
     near = shapely.STRtree(shapely.buffer(shapely.points(xy), 0.9))
     hit = near.query(shapely.points(np.stack([x, y], axis=-1)), predicate="intersects")[0]
     assert len(np.unique(hit)) <= 0.01 * len(x)

@@ -1,4 +1,4 @@
-"""Oriented boxes on the ground: exact overlap, a point in both, and static boxes in a uniform grid.
+"""Upright boxes: exact overlap of their plans, a point in both, and static boxes in a uniform grid.
 
 Two boxes overlap where no axis separates them (Gottschalk, Lin, Manocha, OBBTree, SIGGRAPH 1996); for rectangles four
 axes are enough.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 wp.set_module_options({"enable_backward": False})
 
 CELL_M = 16.0  # of the grid over static boxes
+COLUMNS = "x, y, yaw, length, width, bottom, top"
 
 
 @wp.struct
@@ -23,7 +24,7 @@ class StaticBoxes:
     """[K] boxes that never move, and the cells (CSR) of each map's grid that each touches; the maps' grids are
     alike."""
 
-    box: wp.array2d(dtype=wp.float32)  # [K, 5] x, y, yaw, length, width
+    box: wp.array2d(dtype=wp.float32)  # [K, 7] x, y, yaw, length, width, bottom, top
     start: wp.array(dtype=wp.int32)  # [maps * rows * columns + 1]
     item: wp.array(dtype=wp.int32)
     x0: float
@@ -34,7 +35,7 @@ class StaticBoxes:
 
 @wp.struct
 class Box:
-    """Centre, direction of the length, half extents."""
+    """The plan of a box: centre, direction of the length, half extents."""
 
     centre: wp.vec2
     ahead: wp.vec2
@@ -58,6 +59,12 @@ def static_box(statics: StaticBoxes, k: int) -> Box:
     box.ahead = wp.vec2(wp.cos(statics.box[k, 2]), wp.sin(statics.box[k, 2]))
     box.half = wp.vec2(0.5 * statics.box[k, 3], 0.5 * statics.box[k, 4])
     return box
+
+
+@wp.func
+def is_level(statics: StaticBoxes, k: int, bottom: float, top: float) -> bool:
+    """Whether a static box is neither wholly below nor wholly above a body."""
+    return statics.box[k, 5] < top and statics.box[k, 6] > bottom
 
 
 @wp.func
@@ -124,17 +131,15 @@ def cell_of(statics: StaticBoxes, map_index: int, x: float, y: float) -> int:
 
 
 def static_boxes(maps: Sequence[NDArray[Any] | None], reach_m: float, device: str) -> Any:
-    """`StaticBoxes` from one (K, 5) x, y, yaw, length, width for each map. A cell lists the boxes that a body of
-    radius `reach_m` centred in it may touch. ValueError where the shape is wrong, a number is not finite or a size
-    not positive."""
-    parts = [np.zeros((0, 5), np.float32) if part is None else np.asarray(part, np.float32) for part in maps]
+    """`StaticBoxes` from one (K, 7) x, y, yaw, length, width, bottom, top (world z) for each map. A cell lists the
+    boxes that a body of radius `reach_m` centred in it may touch. ValueError where the shape is wrong, a number is not
+    finite or a size not positive."""
+    parts = [np.zeros((0, 7), np.float32) if part is None else np.asarray(part, np.float32) for part in maps]
     for part in parts:
-        if part.ndim != 2 or part.shape[1] != 5:
-            raise ValueError(f"static boxes: shape {part.shape}, expected (K, 5): x, y, yaw, length, width")
-        if not np.isfinite(part).all() or (part[:, 3:] <= 0.0).any():
-            raise ValueError(
-                "static boxes: found numbers that are not finite or sizes <= 0, expected x, y, yaw, length, width"
-            )
+        if part.ndim != 2 or part.shape[1] != 7:
+            raise ValueError(f"static boxes: shape {part.shape}, expected (K, 7): {COLUMNS}")
+        if not np.isfinite(part).all() or (part[:, 3:5] <= 0.0).any() or (part[:, 5] >= part[:, 6]).any():
+            raise ValueError(f"static boxes: found numbers that are not finite or sizes <= 0, expected {COLUMNS}")
     box, map_index = np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     c, s = np.abs(np.cos(box[:, 2:3])), np.abs(np.sin(box[:, 2:3]))
     half = 0.5 * np.hstack([box[:, 3:4] * c + box[:, 4:5] * s, box[:, 3:4] * s + box[:, 4:5] * c]) + reach_m  # (K, 2)

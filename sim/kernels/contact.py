@@ -4,7 +4,8 @@ Circles about the boxes sort out the pairs that cannot touch. Overlapping bodies
 axis of least overlap (Catto, Iterative Dynamics with Temporal Coherence, GDC 2005, one iteration) and are pushed
 apart. Everything is computed from the state before contact, each row writes only itself, and each pair is computed
 the same way round by both its rows, so that momentum is kept and the order of threads does not matter. Static scenery
-is a list of boxes in a uniform grid; it never moves.
+is a list of boxes in a uniform grid; it never moves, and touches only bodies at its height: nobody is hit by the rail
+of a bridge who drives below it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import warp as wp
 
-from sim.kernels.boxes import Box, StaticBoxes, cell_of, cross2, left_of, overlap, static_box, touch_point
+from sim.kernels.boxes import Box, StaticBoxes, cell_of, cross2, is_level, left_of, overlap, static_box, touch_point
 from sim.kernels.near import lowest, near_bits
 from sim.state import StateArrays
 from stack.labels import Kind
@@ -25,7 +26,8 @@ SCENERY = -2  # hit_other of something that is no actor
 SLOP_M = 0.01  # overlap that is left, so that bodies at rest stay in touch
 PUSH_SHARE = 0.8  # of the rest of the overlap, undone in one tick
 PEDESTRIAN_KG = 75.0
-LEVEL_M = 3.0
+LEVEL_M = 3.0  # bodies whose ground is so far apart in height are on different roads
+STEP_M = 0.3  # what reaches no higher over the ground under a body is driven over, or the road's own slope
 LARGEST_M = 10.0  # no actor's circle is larger
 
 
@@ -135,6 +137,13 @@ def near(scratch: Scratch, w: int, i: int, j: int) -> bool:
     return r > 0.0 and dx * dx + dy * dy < r * r
 
 
+@wp.func
+def meets(statics: StaticBoxes, k: int, state: StateArrays, scratch: Scratch, w: int, i: int) -> bool:
+    """Whether a static box is at the height of a body."""
+    ground = scratch.z[w, i]
+    return is_level(statics, k, ground + STEP_M, ground + wp.max(state.height_m[w, i], 2.0 * STEP_M))
+
+
 @wp.kernel(enable_backward=False)
 def detect(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: StaticBoxes, scratch: Scratch):
     w, i = wp.tid()
@@ -168,6 +177,8 @@ def detect(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: St
         cell = cell_of(statics, state.map_index[w], scratch.x[w, i], scratch.y[w, i])
         if cell >= 0 and state.kind[w, i] != int(Kind.PROP):
             for e in range(statics.start[cell], statics.start[cell + 1]):
+                if not meets(statics, statics.item[e], state, scratch, w, i):
+                    continue
                 box = static_box(statics, statics.item[e])
                 hit = overlap(own, box)
                 if hit[2] > 0.0:
@@ -252,6 +263,8 @@ def respond(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: S
     cell = cell_of(statics, state.map_index[w], scratch.x[w, i], scratch.y[w, i])
     if cell >= 0:
         for e in range(statics.start[cell], statics.start[cell + 1]):
+            if not meets(statics, statics.item[e], state, scratch, w, i):
+                continue
             box = static_box(statics, statics.item[e])
             hit = overlap(own, box)
             if hit[2] > 0.0:
