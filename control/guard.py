@@ -11,14 +11,14 @@ It brakes as hard as is needed and no harder, at emergency parameters: ordinary 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stack.frames import F64
-from stack.messages import Command, Control, Plan, Rig, Scene, SensorFrame
+from stack.messages import Actors, Command, Control, Plan, Rig, Scene, SensorFrame
 from stack.vehicle import VehicleParams, pedals
 
 RADAR_AHEAD_M, _, RADAR_HEIGHT_M = Rig().radar_xyz_m
@@ -37,6 +37,8 @@ class Limits:
     gap_m: float = 0.4  # to stop short of things
     horizon_m: float = 60.0
     roof_m: float = 2.2  # what is higher is a bridge or a branch
+    storey_m: float = 3.0  # whose ground lies so far over or under the plane of the ego's is on another road,
+    crest_m: float = 600.0  # and farther away on a crest or in a dip of this radius
     points_min: int = 3  # so many LiDAR points in a row of 1 m make an obstacle,
     height_m: float = 0.35  # if they span this height: more than road and kerb do on any grade
     track_side_m: float = 0.8  # returns this near to a track's box are the track's
@@ -100,6 +102,7 @@ def braking_needed(
         return 0.0, ""
     curvature = np.tan(angle) / params.wheelbase_m
     worst, reason = 0.0, ""
+    scene = replace(scene, tracks=on_own_road(scene, limits))
     for gap, other_mps, what in (
         *from_tracks(curvature, scene, params, limits),
         *from_lidar(curvature, scene, frame, params, limits),
@@ -144,6 +147,20 @@ def beside_path(curvature: float, x: F64, y: F64, params: VehicleParams, side_m:
     room = half + 0.5 * abs(curvature) * (half * half + front * front) + 0.1
     near: NDArray[np.bool_] = (x > 0.0) & (np.abs(y - 0.5 * curvature * (x * x + y * y)) < room)
     return near
+
+
+def storey(away_m: F64, limits: Limits) -> F64:
+    """How far over or under the plane on which the ego stands the ground of its own road may be, so far away."""
+    return limits.storey_m + away_m * away_m / (2.0 * limits.crest_m)
+
+
+def on_own_road(scene: Scene, limits: Limits) -> Actors:
+    """The tracks that are not on a road over or under the ego's; one without a finite height counts."""
+    pose, tracks = scene.ego.pose, scene.tracks
+    d = tracks.xyz_m - np.array([pose.x_m, pose.y_m, pose.z_m])
+    ahead = d[:, 0] * np.cos(pose.yaw_rad) + d[:, 1] * np.sin(pose.yaw_rad)
+    pitch = pose.pitch_rad if np.isfinite(pose.pitch_rad) else 0.0
+    return tracks.take(~(np.abs(d[:, 2] - ahead * np.tan(pitch)) > storey(np.hypot(d[:, 0], d[:, 1]), limits)))
 
 
 def from_tracks(
@@ -212,7 +229,8 @@ def from_lidar(
         return []
     points, _ = frame.lidar.points_ego()
     x, y, z = points.T
-    points = points[(z < limits.roof_m) & beside_path(curvature, x, y, params, limits.side_m)]
+    level = (z < limits.roof_m) & (z > -storey(x, limits))
+    points = points[level & beside_path(curvature, x, y, params, limits.side_m)]
     along, inside = swept(curvature, points[:, :2], params, limits.side_m)
     inside &= along < limits.horizon_m
     points, along = points[inside], along[inside]

@@ -22,7 +22,7 @@ from perception.lidar import Clusters, bounds_along
 from perception.tracker import Observations
 from stack.frames import F64, inverse, wrap
 from stack.labels import Kind
-from stack.lanegraph import LaneGraph
+from stack.lanegraph import STOREY_M, LaneGraph
 from stack.messages import CameraImage, Detections, Ego, RadarSamples, Rig
 
 # by Kind: length, width, height in m, and the sigma of a centre completed from one side
@@ -41,6 +41,9 @@ BEYOND_LANE_M = {"vehicle": 0.0, "small": -0.3}  # how far past the lane's edge 
 VEHICLE_EXTENT_M = (1.2, 13.0)
 SMALL_EXTENT_M = 0.9
 _ROUND = np.eye(2)
+NEAR_POINTS = 8  # lane points looked at, of which some may be of a road over or under
+ROAD_NEAR_M = 15.0  # a lane point nearer than this tells the height of what stands beside it
+CLIMB = 0.06  # by which the ground may leave the plane of the ego's road, for each metre away
 RADAR_ROOM_M = 0.8  # a return belongs to an object whose box, larger by this, holds it
 
 
@@ -83,7 +86,7 @@ class Fusion:
             _from_cameras(cameras, detections, used, time_s, LIDAR_SEES_M if len(clusters) else np.zeros(len(Kind))),
         ]
         joined = _Found(*[np.concatenate(pair) for pair in zip(*(vars(f).values() for f in found), strict=True)])
-        return _to_world(joined, doppler(joined, radar, ego, self._radar), ego)
+        return self._to_world(joined, doppler(joined, radar, ego, self._radar), ego)
 
     def _from_clusters(self, clusters: Clusters, kind: NDArray[np.int64], score: F64, heading: F64, ego: Ego) -> _Found:
         """Clusters that a camera named, or that stand on a lane with the extent of a road user."""
@@ -92,7 +95,7 @@ class Fusion:
         named, high = kind > 0, clusters.top_m > 0.7
         vehicle = (extent > VEHICLE_EXTENT_M[0]) & (extent < VEHICLE_EXTENT_M[1]) & high
         small = (extent <= SMALL_EXTENT_M) & high
-        rows = np.flatnonzero((clusters.fresh > 0.35) & (named | vehicle | small))
+        rows = np.flatnonzero((clusters.fresh > 0.35) & (named | vehicle | small) & ~_aloft(clusters, ego))
         lane_yaw, beyond = self._lane(_middle(clusters.yaw_rad[rows], b[rows]), ego)
         vehicle, small = vehicle[rows], small[rows]
         on_lane = (vehicle & (beyond < BEYOND_LANE_M["vehicle"])) | (small & (beyond < BEYOND_LANE_M["small"]))
@@ -122,13 +125,48 @@ class Fusion:
         if len(xy_m) == 0:
             return np.zeros(0), np.zeros(0)
         world = _turned(xy_m, np.full(len(xy_m), ego.pose.yaw_rad)) + np.array([ego.pose.x_m, ego.pose.y_m])
-        distance, index = self._tree.query(world, k=min(4, len(self._centre)))
+        distance, index = self._storey(world, _plane(xy_m, ego))
         offset = world[:, None] - self._centre[index]
         yaw = self._graph.yaw_rad[index].astype(np.float64)
         across = np.abs(offset[..., 1] * np.cos(yaw) - offset[..., 0] * np.sin(yaw)) - 0.5 * self._graph.width_m[index]
         across = np.where(distance > 6.0, distance, across)
         best, row = across.argmin(axis=1), np.arange(len(xy_m))
         return wrap(yaw[row, best] - ego.pose.yaw_rad), across[row, best]
+
+    def _storey(self, world_m: F64, z_m: F64) -> tuple[F64, NDArray[np.int64]]:
+        """(N, 4) distances and rows of the lane points nearest to (N, 2) points, of the storey nearest to (N,) heights;
+        inf: of another one."""
+        distance, index = self._tree.query(world_m, k=min(NEAR_POINTS, len(self._centre)))
+        apart = np.abs(self._graph.z_m[index] - z_m[:, None])
+        other = apart > apart.min(axis=1, initial=np.inf, keepdims=True) + STOREY_M
+        distance = np.where(other, np.inf, distance)
+        order = np.argsort(distance, axis=1, kind="stable")[:, :4]
+        return np.take_along_axis(distance, order, axis=1), np.take_along_axis(index, order, axis=1)
+
+    def _ground(self, world_m: F64, z_m: F64) -> F64:
+        """(N,) heights of the road under (N, 2) points: the map's, or the heights given where no lane is near."""
+        if len(world_m) == 0:
+            return z_m
+        distance, index = self._storey(world_m, z_m)
+        return np.where(distance[:, 0] < ROAD_NEAR_M, self._graph.z_m[index[:, 0]], z_m)
+
+    def _to_world(self, found: _Found, radial: F64, ego: Ego) -> Observations:
+        yaw = ego.pose.yaw_rad
+        c, s = np.cos(yaw), np.sin(yaw)
+        rotation = np.array([[c, -s], [s, c]])
+        arm = found.xy_m @ rotation.T
+        xy = arm + np.array([ego.pose.x_m, ego.pose.y_m])
+        z = self._ground(xy, _plane(found.xy_m, ego))
+        # where the ego itself may be wrong, so is everything it sees
+        lever = np.stack([-arm[:, 1], arm[:, 0]], axis=-1)
+        covariance = rotation @ found.covariance @ rotation.T
+        covariance = covariance + ego.covariance[2, 2] * lever[:, :, None] * lever[:, None, :]
+        radial = np.concatenate([radial[:, :2] @ rotation.T, radial[:, 2:]], axis=1)
+        return Observations(
+            found.time_s, found.kind.astype(np.uint8), found.kind_score, found.score,
+            np.concatenate([xy, z[:, None]], axis=1), covariance, np.asarray(wrap(found.yaw_rad + yaw)),
+            found.yaw_sigma_rad, found.size_m, radial,
+        )  # fmt: skip
 
 
 def see_clusters(
@@ -208,7 +246,7 @@ def _from_cameras(
     rows = []
     for image, seen, spent in zip(cameras, detections, used, strict=True):
         (fx, _, cx), (_, fy, cy), _ = image.intrinsics.tolist()
-        (ax, bx, zx, x0), (ay, by, zy, y0) = image.ego_from_camera[:2].tolist()
+        (ax, bx, zx, x0), (ay, by, zy, y0), (az, bz, zz, z0) = image.ego_from_camera[:3].tolist()
         score, yaw = seen.score.tolist(), seen.yaw_rad.tolist()
         sides, kinds, depths = seen.box_px.tolist(), seen.kind.tolist(), seen.distance_m.tolist()
         boxes = zip(sides, kinds, score, yaw, depths, spent.tolist(), strict=True)
@@ -216,6 +254,8 @@ def _from_cameras(
             if score_ > SCORE_MIN and (spent_ or depth_ > beyond_m[kind_]):
                 a, b = (0.5 * (left + right) - cx) / fx * depth_, (0.5 * (top + bottom) - cy) / fy * depth_
                 x, y = ax * a + bx * b + zx * depth_ + x0, ay * a + by * b + zy * depth_ + y0
+                if abs(az * a + bz * b + zz * depth_ + z0) > STOREY_M + CLIMB * depth_:
+                    continue  # on a bridge, or below it
                 rows.append((x, y, depth_, fx, kind_, score_, yaw_, spent_, math.atan2(y, x)))
     rows.sort(key=lambda row: (not row[7], -row[3]))  # explained first, then the finer camera
     keep: list[tuple[Any, ...]] = []
@@ -257,23 +297,20 @@ def doppler(found: _Found, radar: RadarSamples, ego: Ego, radar_xy_m: F64) -> F6
     return out
 
 
-def _to_world(found: _Found, radial: F64, ego: Ego) -> Observations:
-    yaw = ego.pose.yaw_rad
-    c, s = np.cos(yaw), np.sin(yaw)
-    rotation = np.array([[c, -s], [s, c]])
-    arm = found.xy_m @ rotation.T
-    xy = arm + np.array([ego.pose.x_m, ego.pose.y_m])
-    # the road's slope carries on; where the ego itself may be wrong, so is everything it sees
-    z = ego.pose.z_m + found.xy_m[:, 0] * math.tan(ego.pose.pitch_rad)
-    lever = np.stack([-arm[:, 1], arm[:, 0]], axis=-1)
-    covariance = rotation @ found.covariance @ rotation.T
-    covariance = covariance + ego.covariance[2, 2] * lever[:, :, None] * lever[:, None, :]
-    radial = np.concatenate([radial[:, :2] @ rotation.T, radial[:, 2:]], axis=1)
-    return Observations(
-        found.time_s, found.kind.astype(np.uint8), found.kind_score, found.score,
-        np.concatenate([xy, z[:, None]], axis=1), covariance, np.asarray(wrap(found.yaw_rad + yaw)),
-        found.yaw_sigma_rad, found.size_m, radial,
-    )  # fmt: skip
+def _plane(xy_m: F64, ego: Ego) -> F64:
+    """(N,) height in the world at (N, 2) points of the ego frame if the ego's slope carries on."""
+    out: F64 = ego.pose.z_m + xy_m[:, 0] * math.tan(ego.pose.pitch_rad)
+    return out
+
+
+def _aloft(clusters: Clusters, ego: Ego) -> NDArray[np.bool_]:
+    """(K,) which clusters hang so high over the plane of the ego's road that they stand on a bridge."""
+    if len(clusters) == 0:
+        return np.zeros(0, bool)
+    low = np.minimum.reduceat(clusters.xyz_m[:, 2], clusters.start)
+    away = np.minimum.reduceat(np.hypot(clusters.xyz_m[:, 0], clusters.xyz_m[:, 1]), clusters.start)
+    out: NDArray[np.bool_] = low > STOREY_M + CLIMB * away
+    return out
 
 
 def _turned(xy_m: F64, angle_rad: F64) -> F64:

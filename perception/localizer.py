@@ -18,7 +18,7 @@ import numpy as np
 
 from perception.mapmatch import EdgePoints, MapLines, register
 from stack.frames import F64, Pose
-from stack.lanegraph import LaneGraph
+from stack.lanegraph import STOREY_M, LaneGraph
 from stack.messages import Ego, SensorFrame
 
 X, Y, YAW, SPEED, GYRO_BIAS, ACCEL_BIAS, SCALE, SLIP, EAST, NORTH = range(10)
@@ -193,7 +193,7 @@ class Localizer:
         pose, p = self.mean[:3], self.covariance
         half = 0.5 * (p[0, 0] + p[1, 1])
         sigma = math.sqrt(half + math.hypot(0.5 * (p[0, 0] - p[1, 1]), p[0, 1]))  # along the longer axis of the ellipse
-        found = register(points, self._lines, pose, gate_m=min(max(3.0 * sigma, 0.4), 1.2))
+        found = register(points, self._lines, pose, self._ground.z_m, gate_m=min(max(3.0 * sigma, 0.4), 1.2))
         if found is None:
             return
         delta, covariance = found
@@ -228,13 +228,13 @@ class Localizer:
 
 
 def ground_pose(graph: LaneGraph, x_m: float, y_m: float, yaw_rad: float, z_m: float) -> Pose:
-    """Height, pitch and roll of the road under a point, from the nearest lane that is not another storey (3 m)."""
-    lane, s, _ = graph.nearest(x_m, y_m, yaw_rad)
+    """Height, pitch and roll of the road under a point, from the nearest lane that is not another storey."""
+    lane, s, _ = graph.nearest(x_m, y_m, yaw_rad, z_m=z_m)
     point = graph.lane_start[lane] + min(int(s / graph.lane_step_m[lane] + 0.5), int(graph.lane_count[lane]) - 1)
     pitch = float(graph.pitch_rad[point])
     turned = yaw_rad - float(graph.yaw_rad[point])
     ahead = s - float(point - graph.lane_start[lane]) * float(graph.lane_step_m[lane])
     height = float(graph.z_m[point]) + math.tan(pitch) * ahead
-    if abs(height - z_m) > 3.0:
+    if abs(height - z_m) > STOREY_M:
         height = z_m
     return Pose(x_m, y_m, height, yaw_rad, pitch * math.cos(turned), -pitch * math.sin(turned))

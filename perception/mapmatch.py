@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from stack.frames import F64
-from stack.lanegraph import LaneGraph
+from stack.lanegraph import STOREY_M, LaneGraph
 
 ITERATIONS = 2
 POINTS_MAX = 120  # of each sort, evenly thinned
@@ -45,6 +45,7 @@ class Lines:
     xy_m: F64  # (N, 2)
     normal: F64  # (N, 2)
     along: F64  # (N,) of each point along its normal, from the map's origin
+    z_m: F64  # (N,)
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,16 @@ class MapLines:
         parts = [(centre + side * half * left, side * left) for side in (1.0, -1.0)]
         edge = np.concatenate([p for p, _ in parts])
         normal = np.concatenate([n for _, n in parts])
-        outer = ~_covered(graph, tree, edge + 0.5 * normal)
+        z = np.tile(graph.z_m.astype(np.float64), 2)
+        outer = ~_covered(graph, tree, edge + 0.5 * normal, z)
         marked = np.tile(painted, 2)
-        return MapLines(_lines(edge[outer], normal[outer]), _lines(edge[marked], normal[marked]))
+        return MapLines(*(_lines(edge[rows], normal[rows], z[rows]) for rows in (outer, marked)))
 
 
-def _lines(xy_m: F64, normal: F64) -> Lines:
+def _lines(xy_m: F64, normal: F64, z_m: F64) -> Lines:
     if len(xy_m) == 0:  # a map without such edges: a point that is never near
-        xy_m, normal = np.full((1, 2), 1e9), np.array([[1.0, 0.0]])
-    return Lines(cKDTree(xy_m), xy_m, normal, (xy_m * normal).sum(axis=-1))
+        xy_m, normal, z_m = np.full((1, 2), 1e9), np.array([[1.0, 0.0]]), np.zeros(1)
+    return Lines(cKDTree(xy_m), xy_m, normal, (xy_m * normal).sum(axis=-1), z_m)
 
 
 def _on_crosswalk(graph: LaneGraph, lane: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -86,20 +88,22 @@ def _on_crosswalk(graph: LaneGraph, lane: NDArray[np.int64]) -> NDArray[np.bool_
     return inside
 
 
-def _covered(graph: LaneGraph, tree: Any, xy_m: F64) -> NDArray[np.bool_]:
-    """(N,) whether a point lies on some lane."""
+def _covered(graph: LaneGraph, tree: Any, xy_m: F64, z_m: F64) -> NDArray[np.bool_]:
+    """(N,) whether a point lies on some lane of its storey."""
     _, index = tree.query(xy_m, k=min(12, len(graph.x_m)))
     offset = xy_m[:, None] - np.stack([graph.x_m, graph.y_m], axis=-1)[index]
     cos, sin = np.cos(graph.yaw_rad[index]), np.sin(graph.yaw_rad[index])
     along = offset[..., 0] * cos + offset[..., 1] * sin
     across = offset[..., 1] * cos - offset[..., 0] * sin
-    return ((np.abs(along) < 0.8) & (np.abs(across) < 0.5 * graph.width_m[index])).any(axis=1)
+    level = np.abs(graph.z_m[index] - z_m[:, None]) < STOREY_M
+    return (level & (np.abs(along) < 0.8) & (np.abs(across) < 0.5 * graph.width_m[index])).any(axis=1)
 
 
-def register(points: EdgePoints, lines: MapLines, pose: F64, gate_m: float) -> tuple[F64, F64] | None:
+def register(points: EdgePoints, lines: MapLines, pose: F64, z_m: float, gate_m: float) -> tuple[F64, F64] | None:
     """Correction (3,) of pose (x, y, yaw) and its covariance (3, 3); None where too few points find a partner.
 
-    Points farther than `gate_m` from their line do not count.
+    Points farther than `gate_m` from their line do not count, nor lines of another storey than the road's at height
+    `z_m`.
     """
     pairs = [
         (_thin(xy), line)
@@ -108,7 +112,7 @@ def register(points: EdgePoints, lines: MapLines, pose: F64, gate_m: float) -> t
     ]
     if sum(len(xy) for xy, _ in pairs) < POINTS_MIN:
         return None
-    xy, on_line, normal = _partners(pairs, pose, gate_m + 0.5)
+    xy, on_line, normal = _partners(pairs, pose, z_m, gate_m + 0.5)
     delta, information = np.zeros(3), FLAT
     for _ in range(ITERATIONS):
         x, y, yaw = (pose + delta).tolist()
@@ -128,7 +132,7 @@ def register(points: EdgePoints, lines: MapLines, pose: F64, gate_m: float) -> t
     return delta, np.linalg.inv(information)
 
 
-def _partners(pairs: list[tuple[F64, Lines]], pose: F64, reach_m: float) -> tuple[F64, F64, F64]:
+def _partners(pairs: list[tuple[F64, Lines]], pose: F64, z_m: float, reach_m: float) -> tuple[F64, F64, F64]:
     """Points (N, 2) of the ego frame near a map point; n . q (N,) and n (N, 2) of these map points."""
     x, y, yaw = pose.tolist()
     cos, sin = math.cos(yaw), math.sin(yaw)
@@ -137,6 +141,7 @@ def _partners(pairs: list[tuple[F64, Lines]], pose: F64, reach_m: float) -> tupl
         seen = xy @ np.array([[cos, sin], [-sin, cos]]) + np.array([x, y])
         distance, index = line.tree.query(seen, distance_upper_bound=reach_m)
         near = np.flatnonzero(distance < reach_m)
+        near = near[np.abs(line.z_m[index[near]] - z_m) < STOREY_M]
         index = index[near]
         parts.append((xy[near], line.along[index], line.normal[index]))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]

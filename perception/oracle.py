@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stack.frames import F64
 from stack.labels import Kind, LightState
-from stack.lanegraph import LaneGraph
+from stack.lanegraph import STOREY_M, LaneGraph
 from stack.messages import Actors, Ego, Scene, SensorFrame, Truth
 
 RANGE_M = 80.0
@@ -58,7 +58,10 @@ def signals_in_view(graph: LaneGraph, ego: Ego) -> NDArray[np.bool_]:
 
 
 def actors_in_view(ego: Ego, actors: Actors) -> NDArray[np.bool_]:
-    """(N,) whether the actor is within RANGE_M and its centre or a corner can be seen past every other vehicle."""
+    """(N,) whether the actor is within RANGE_M and its centre or a corner can be seen past every other vehicle.
+
+    Vehicles over or under the road between hide nothing.
+    """
     xy, yaw = actors.xyz_m[:, :2], actors.yaw_rad
     eye = np.array([ego.pose.x_m, ego.pose.y_m])
     eye = eye + EYE_AHEAD_M * np.array([np.cos(ego.pose.yaw_rad), np.sin(ego.pose.yaw_rad)])
@@ -69,9 +72,18 @@ def actors_in_view(ego: Ego, actors: Actors) -> NDArray[np.bool_]:
     points = xy[near, None] + _turn(_SAMPLES * actors.size_m[near, None, :2], yaw[near, None])  # (n, 5, 2)
     blocker = near[np.isin(actors.kind[near], (Kind.CAR, Kind.TRUCK))]
     hidden = segments_hit_boxes(eye, points, xy[blocker], yaw[blocker], actors.size_m[blocker, :2])  # (n, 5, b)
-    hidden &= (near[:, None] != blocker)[:, None, :]
+    hidden &= ((near[:, None] != blocker) & _between(ego, actors, near, blocker))[:, None, :]
     seen[near] = ~hidden.any(axis=2).all(axis=1)
     return seen
+
+
+def _between(ego: Ego, actors: Actors, seen: NDArray[np.int64], blocker: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n, b) whether the blocker's ground is at the height of the line from the ego's to that of the actor seen."""
+    z, z0 = actors.xyz_m[:, 2], ego.pose.z_m
+    away = np.maximum(np.hypot(*(actors.xyz_m[:, :2] - np.array([ego.pose.x_m, ego.pose.y_m])).T), 1.0)
+    line = z0 + (z[seen] - z0)[:, None] * np.minimum(away[blocker] / away[seen, None], 1.0)
+    out: NDArray[np.bool_] = np.abs(z[blocker] - line) < STOREY_M
+    return out
 
 
 def segments_hit_boxes(start: F64, ends: F64, centre: F64, yaw_rad: F64, size_m: F64) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from planning.path import ROWS, Lines, Shape, lane_point
+from planning.path import LEVEL_M, ROWS, Lines, Shape, lane_point, lane_z
 from stack.labels import Kind, LightState
 from stack.lanegraph import LaneArrays
 from stack.scenearrays import SceneArrays
@@ -59,7 +59,8 @@ def find_on_lane(lanes: Lines, scene: SceneArrays, w: int, t: int, lane: int, un
         sin = wp.sin(p[2])
         along = dx * cos + dy * sin
         if wp.abs(dy * cos - dx * sin) < 1.9 and wp.abs(along) < 2.5 and wp.cos(scene.track_yaw_rad[w, t] - p[2]) > 0.5:
-            found = base + s + along
+            if wp.abs(scene.track_z_m[w, t] - lane_z(lanes, on, s)) < LEVEL_M:
+                found = base + s + along
         # no point nearer along the lane than its distance can be the road user's place
         s = s - wp.max(wp.sqrt(dx * dx + dy * dy) - 2.5, 1.5)
         while s < 0.0 and base + s > end:

@@ -11,6 +11,7 @@ from typing import Any
 
 import warp as wp
 
+from stack.lanegraph import STOREY_M
 from stack.scenearrays import (
     REFERENCE_POINTS,
     REFERENCE_STEP_M,
@@ -33,6 +34,8 @@ POINTS = wp.constant(REFERENCE_POINTS)
 STEP_M = wp.constant(REFERENCE_STEP_M)
 LAST_LANE = wp.constant(ROUTE_LANES - 1)
 ROWS = wp.constant(TRACKS)
+LEVEL_M = wp.constant(STOREY_M)  # who is so far over or under a lane is on another road
+SLOPE = 0.1  # and so much more for each metre beside it: side roads climb
 
 
 @wp.struct
@@ -51,6 +54,7 @@ class Lines:
     pred: wp.array(dtype=wp.int32)
     x_m: wp.array(dtype=wp.float32)
     y_m: wp.array(dtype=wp.float32)
+    z_m: wp.array(dtype=wp.float32)
     yaw_rad: wp.array(dtype=wp.float32)
     curvature_1pm: wp.array(dtype=wp.float32)
 
@@ -98,6 +102,13 @@ def lane_point(lanes: Lines, lane: int, s: float) -> wp.vec4:
     if s != inside:
         curvature = 0.0
     return wp.vec4(x, y, yaw, curvature)
+
+
+@wp.func
+def lane_z(lanes: Lines, lane: int, s: float) -> float:
+    """Height at distance s of a lane, to a point's spacing."""
+    k = int(wp.clamp(s, 0.0, lanes.lane_length_m[lane]) / lanes.lane_step_m[lane])
+    return lanes.z_m[lanes.lane_start[lane] + wp.clamp(k, 0, lanes.lane_count[lane] - 1)]
 
 
 @wp.func
@@ -162,7 +173,8 @@ def side_is_free(lanes: Lines, scene: SceneArrays, shape: Shape, w: int, lane: i
             if wp.abs(along) < 60.0:
                 p = lane_point(lanes, lane, s + along)
                 side = (scene.track_y_m[w, t] - p[1]) * wp.cos(p[2]) - (scene.track_x_m[w, t] - p[0]) * wp.sin(p[2])
-                if wp.abs(side) - 0.5 * scene.track_width_m[w, t] < shape.half_width_m + 0.3:
+                level = wp.abs(scene.track_z_m[w, t] - lane_z(lanes, lane, s + along)) < LEVEL_M
+                if level and wp.abs(side) - 0.5 * scene.track_width_m[w, t] < shape.half_width_m + 0.3:
                     other = scene.track_vx_mps[w, t] * wp.cos(p[2]) + scene.track_vy_mps[w, t] * wp.sin(p[2])
                     half = 0.5 * scene.track_length_m[w, t]
                     closing = wp.max(v - other, 0.0)
@@ -291,6 +303,7 @@ def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, w: int, l
         norm = wp.sqrt(g * g + o[1] * o[1])
         ref.x_m[w, p] = q[0] + beyond * wp.cos(q[2]) - o[0] * wp.sin(q[2])
         ref.y_m[w, p] = q[1] + beyond * wp.sin(q[2]) + o[0] * wp.cos(q[2])
+        ref.z_m[w, p] = lane_z(lanes, lane, s - beyond)
         ref.yaw_rad[w, p] = wrap_angle(q[2] + wp.atan2(o[1], g))
         ref.curvature_1pm[w, p] = (g * (o[2] + k * g) + 2.0 * k * o[1] * o[1]) / (norm * norm * norm)
         ref.limit_mps[w, p] = lanes.lane_limit_mps[lane]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from planning.path import SLOPE
 from planning.predict import predict
 from planning.reference import ReferenceKernel, to_message
 from planning.route import plan_route
 from planning.trajectory import plan_trajectory
-from stack.lanegraph import LaneGraph, Route
-from stack.messages import Plan, Reference, Scene
-from stack.scenearrays import ReferenceArrays, RouteArrays, SceneArrays, allocate, fill_from_scene
+from stack.lanegraph import STOREY_M, LaneGraph, Route
+from stack.messages import Actors, Plan, Reference, Scene
+from stack.scenearrays import ReferenceArrays, RouteArrays, SceneArrays, allocate, fill_from_scene, view
 from stack.vehicle import VehicleParams
 
 LOST_M = 6.0  # from the path
@@ -57,9 +59,18 @@ class Pipeline:
             launch.launch()
         reference = to_message(self.reference)
         self._find_new_route(scene, reference)
-        predictions = predict(scene.tracks, self.graph, scene.signal_state)
-        trajectory, emergency = plan_trajectory(reference, scene.ego, scene.tracks, predictions, self.params)
+        tracks = scene.tracks.take(self._level(scene.tracks))
+        predictions = predict(tracks, self.graph, scene.signal_state)
+        trajectory, emergency = plan_trajectory(reference, scene.ego, tracks, predictions, self.params)
         return Plan(reference, trajectory, emergency)
+
+    def _level(self, tracks: Actors) -> NDArray[np.bool_]:
+        """(N,) which tracks may meet the ego: those not over or under its path, as `project_tracks` has it."""
+        x, y, z = (view(self.reference, name)[0].astype(np.float64) for name in ("x_m", "y_m", "z_m"))
+        away = np.hypot(tracks.xyz_m[:, :1] - x, tracks.xyz_m[:, 1:2] - y)  # (N, points)
+        point, rows = away.argmin(axis=1), np.arange(len(tracks))
+        out: NDArray[np.bool_] = np.abs(tracks.xyz_m[:, 2] - z[point]) <= STOREY_M + SLOPE * away[rows, point]
+        return out
 
     def _find_new_route(self, scene: Scene, reference: Reference) -> None:
         """From the next tick on, lead a car that has been off its path for LOST_S to its goal from where it is."""
@@ -73,7 +84,7 @@ class Pipeline:
         if scene.time_s - self.lost_since_s < LOST_S:
             return
         self.lost_since_s = scene.time_s
-        lane, s, _ = self.graph.nearest(pose.x_m, pose.y_m, pose.yaw_rad)
+        lane, s, _ = self.graph.nearest(pose.x_m, pose.y_m, pose.yaw_rad, z_m=pose.z_m)
         try:
             route = plan_route(self.graph, lane, s, *self.goal)
         except ValueError:  # no way from here: keep the old route

@@ -49,7 +49,7 @@ def predict(tracks: Actors, graph: LaneGraph, signal_state: U8) -> Predictions:
     weights = np.ones(len(tracks))
     speed = np.hypot(tracks.velocity_mps[:, 0], tracks.velocity_mps[:, 1])
     movers = np.flatnonzero(_FOLLOWS_LANES[tracks.kind] & (speed > SLOW_MPS))
-    lanes = graph.nearest_lanes(tracks.xyz_m[movers, :2], tracks.yaw_rad[movers])
+    lanes = graph.nearest_lanes(tracks.xyz_m[movers, :2], tracks.yaw_rad[movers], z_m=tracks.xyz_m[movers, 2])
     found: list[tuple[int, float, float]] = []  # track, weight, offset
     places: list[tuple[F64, F64, F64, F64]] = []
     for row, lane, s, side, heading in zip(movers.tolist(), *(column.tolist() for column in lanes), strict=True):

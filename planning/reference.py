@@ -33,9 +33,11 @@ from planning.behavior import (
 )
 from planning.path import (
     LAST_LANE,
+    LEVEL_M,
     PASS_BACK_M,
     POINTS,
     ROWS,
+    SLOPE,
     STEP_M,
     Lines,
     Scratch,
@@ -164,7 +166,7 @@ def follow_route(
 
 @wp.kernel(enable_backward=False)
 def project_tracks(scene: SceneArrays, ref: ReferenceArrays, scratch: Scratch, stride: int) -> None:
-    """Every `stride`-th road user's box and velocity in path coordinates."""
+    """Every `stride`-th road user's box and velocity in path coordinates; none of those over or under the path."""
     w, first = wp.tid()
     for t in range(first, ROWS, stride):
         scratch.from_m[w, t] = 1.0e6
@@ -191,6 +193,8 @@ def project_tracks(scene: SceneArrays, ref: ReferenceArrays, scratch: Scratch, s
                 best = dx * dx + dy * dy
                 nearest = p
             p = p + 1
+        if wp.abs(scene.track_z_m[w, t] - ref.z_m[w, nearest]) > LEVEL_M + SLOPE * wp.sqrt(best):
+            continue
         c = wp.cos(scene.track_yaw_rad[w, t])
         s = wp.sin(scene.track_yaw_rad[w, t])
         cos = wp.cos(ref.yaw_rad[w, nearest])

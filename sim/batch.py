@@ -136,7 +136,8 @@ class Batch:
         graph = self.maps[map_index]
         if graph.lanes:
             for row in np.flatnonzero(moving & outside & (values["lane"] < 0)):
-                lane, s, d = graph.nearest(values["x_m"][row], values["y_m"][row], values["yaw_rad"][row])
+                x, y, yaw = (float(values[name][row]) for name in ("x_m", "y_m", "yaw_rad"))
+                lane, s, d = graph.nearest(x, y, yaw, z_m=float(values["z_m"][row]) if "z_m" in given else None)
                 values["lane"][row], values["lane_s_m"][row], values["lane_d_m"][row] = (
                     lane + self.first_lane[map_index],
                     s,

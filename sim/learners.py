@@ -61,7 +61,8 @@ def drift(seed: wp.uint32, tick: int, actor: int, index: int) -> float:
 
 @wp.func
 def hidden(st: StateArrays, w: int, x: float, y: float, tx: float, ty: float, target: int, actors: int) -> bool:
-    """Whether a vehicle other than the target stands in the line of sight; a vehicle is a disc of its width."""
+    """Whether a vehicle other than the target stands in the line of sight, on the road between and not on one over or
+    under it; a vehicle is a disc of its width."""
     dx = tx - x
     dy = ty - y
     length2 = wp.max(dx * dx + dy * dy, 1.0e-3)
@@ -72,7 +73,8 @@ def hidden(st: StateArrays, w: int, x: float, y: float, tx: float, ty: float, ta
             along = (ox * dx + oy * dy) / length2
             if along > 0.05 and along < 0.9:
                 off = wp.abs(ox * dy - oy * dx) / wp.sqrt(length2)
-                if off < 0.45 * st.width_m[w, k]:
+                ground = st.z_m[w, 0] + along * (st.z_m[w, target] - st.z_m[w, 0])
+                if off < 0.45 * st.width_m[w, k] and wp.abs(st.z_m[w, k] - ground) < LEVEL_M:
                     return True
     return False
 
@@ -119,6 +121,7 @@ def look(st: StateArrays, actors: int, out: SceneArrays):
                 out.track_kind[w, n] = st.kind[w, k]
                 out.track_x_m[w, n] = tx + shift_x + POSITION_M * grow * drift(seed, tick * 4, k, 10)
                 out.track_y_m[w, n] = ty + shift_y + POSITION_M * grow * drift(seed, tick * 4, k, 11)
+                out.track_z_m[w, n] = st.z_m[w, k]
                 out.track_yaw_rad[w, n] = heading + YAW_RAD * grow * drift(seed, tick * 4, k, 12)
                 out.track_vx_mps[w, n] = vx + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 13)
                 out.track_vy_mps[w, n] = vy + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 14)

@@ -15,7 +15,7 @@ import numpy as np
 
 from stack.frames import F64, wrap
 from stack.labels import Kind, LightState, Sign
-from stack.lanegraph import LaneGraph, Route
+from stack.lanegraph import STOREY_M, LaneGraph, Route
 from stack.loop import TICK_S, Scenario
 from stack.messages import Ego, Event, EventKind, Truth
 from stack.vehicle import VehicleParams, load_vehicle
@@ -55,13 +55,15 @@ class RouteProgress:
             step = float(graph.lane_length_m[a]) if b in graph.successors(a) else 0.0
             self.offset_m[i + 1] = self.offset_m[i] + step
         self.total_m = float(self.offset_m[-1] + route.goal_s_m)
-        self.points = np.concatenate([graph.points(k)[:, :2] for k in lanes]).astype(np.float64)
+        self.points = np.concatenate([graph.points(k) for k in lanes]).astype(np.float64)
         self.index, self.done_m = 0, 0.0
         self.apart_m = 0.0  # from the nearest point of the route
 
-    def follow(self, x_m: float, y_m: float, yaw_rad: float) -> None:
+    def follow(self, x_m: float, y_m: float, yaw_rad: float, z_m: float) -> None:
         """Take note of the car's place; progress only grows."""
-        self.apart_m = float(np.hypot(self.points[:, 0] - x_m, self.points[:, 1] - y_m).min())
+        level = np.abs(self.points[:, 2] - z_m) < STOREY_M
+        away = np.hypot(self.points[:, 0] - x_m, self.points[:, 1] - y_m)
+        self.apart_m = float(away[level].min(initial=np.inf))
         best, best_cost, best_s = self.index, np.inf, 0.0
         for i in range(max(self.index - 1, 0), min(self.index + 5, len(self.route.lanes))):
             lane = int(self.route.lanes[i])
@@ -118,7 +120,7 @@ class Referee:
         x, y = ego.pose.x_m, ego.pose.y_m
         moved = 0.0 if self._last_xy is None else float(np.hypot(x - self._last_xy[0], y - self._last_xy[1]))
         self._last_xy = (x, y)
-        self.route.follow(x, y, ego.pose.yaw_rad)
+        self.route.follow(x, y, ego.pose.yaw_rad, ego.pose.z_m)
         found = [
             *self._collisions(truth, hits, time_s),
             *self._junctions(truth),
@@ -163,7 +165,7 @@ class Referee:
 
     def _inside_one_lane(self, ego: Ego) -> bool:
         p, yaw = self.vehicle, ego.pose.yaw_rad
-        lane, _, _ = self.graph.nearest(ego.pose.x_m, ego.pose.y_m, yaw)
+        lane, _, _ = self.graph.nearest(ego.pose.x_m, ego.pose.y_m, yaw, z_m=ego.pose.z_m)
         for a in (p.centre_m - 0.5 * p.length_m, p.centre_m + 0.5 * p.length_m):
             for b in (-0.5 * p.width_m, 0.5 * p.width_m):
                 x = ego.pose.x_m + a * np.cos(yaw) - b * np.sin(yaw)
@@ -184,7 +186,7 @@ class Referee:
         on_route = abs(d) < 6.0 and abs(turned) < 0.5 * np.pi and s < float(graph.lane_length_m[lane]) + 1.0
         index = self.route.index
         if not on_route:
-            lane, s, _ = graph.nearest(ego.pose.x_m, ego.pose.y_m, ego.pose.yaw_rad)
+            lane, s, _ = graph.nearest(ego.pose.x_m, ego.pose.y_m, ego.pose.yaw_rad, z_m=ego.pose.z_m)
         left = -s
         while left < 60.0:
             left += float(graph.lane_length_m[lane])
@@ -246,7 +248,7 @@ class Referee:
         x, y, yaw = ego.pose.x_m, ego.pose.y_m, ego.pose.yaw_rad
         x += self.vehicle.centre_m * np.cos(yaw)
         y += self.vehicle.centre_m * np.sin(yaw)
-        lane, s, d = self.graph.nearest(x, y)
+        lane, s, d = self.graph.nearest(x, y, z_m=ego.pose.z_m)
         at = self.graph.lane_start[lane] + min(int(s / self.graph.lane_step_m[lane]), self.graph.lane_count[lane] - 1)
         beside = abs(d) > 0.5 * float(self.graph.width_m[at]) + OUTSIDE_MARGIN_M
         against = self.graph.lane_junction[lane] < 0 and np.cos(yaw - float(self.graph.yaw_rad[at])) < -0.5

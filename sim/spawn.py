@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sim.state import Driver, StateArrays
 from stack.labels import Kind
-from stack.lanegraph import LaneGraph, Route
+from stack.lanegraph import STOREY_M, LaneGraph, Route
 from stack.seeds import Stream, generator
 from stack.vehicle import VehicleParams
 
@@ -186,7 +186,9 @@ def _find_place(
 
 
 def _clear(a: dict[str, float], b: dict[str, float], free_m: float) -> bool:
-    """Is b's box at least free_m ahead of, behind, or a lane beside a's?"""
+    """Is b's box at least free_m ahead of, behind, or a lane beside a's, or on another storey?"""
+    if abs(a["z_m"] - b["z_m"]) > STOREY_M:
+        return True
     dx = b["x_m"] + b["centre_m"] * np.cos(b["yaw_rad"]) - a["x_m"] - a["centre_m"] * np.cos(a["yaw_rad"])
     dy = b["y_m"] + b["centre_m"] * np.sin(b["yaw_rad"]) - a["y_m"] - a["centre_m"] * np.sin(a["yaw_rad"])
     cos, sin = np.cos(a["yaw_rad"]), np.sin(a["yaw_rad"])

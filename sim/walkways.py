@@ -185,7 +185,7 @@ def _across(
     over, over_s = np.full(points, -1, np.int32), np.zeros(points, np.float32)
     if not sidewalks:
         return over, over_s
-    where = np.concatenate(sidewalks)[:, :2]
+    where, height = np.concatenate(sidewalks)[:, :2], np.concatenate(sidewalks)[:, 2]
     owner = np.repeat(np.arange(len(sidewalks)), [len(p) for p in sidewalks])
     index = np.concatenate([np.arange(len(p)) for p in sidewalks])
     inside = np.repeat(graph.lane_junction >= 0, graph.lane_count)
@@ -196,7 +196,7 @@ def _across(
         apart = np.hypot(*(where - where[i]).T)
         apart[(owner == owner[i]) | (apart < ROAD_M[0])] = np.inf
         j = int(np.argmin(apart))
-        middle = 0.5 * (where[i] + where[j])
-        if apart[j] < ROAD_M[1] and abs(graph.nearest(*middle)[2]) < 3.0:
+        middle, level = 0.5 * (where[i] + where[j]), 0.5 * (height[i] + height[j])
+        if apart[j] < ROAD_M[1] and abs(graph.nearest(*middle, z_m=level)[2]) < 3.0:
             over[i], over_s[i] = owner[j], index[j] * step[owner[j]]
     return over, over_s

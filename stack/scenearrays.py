@@ -41,6 +41,7 @@ class SceneArrays:
     track_kind: wp.array2d(dtype=wp.int32)
     track_x_m: wp.array2d(dtype=wp.float32)
     track_y_m: wp.array2d(dtype=wp.float32)
+    track_z_m: wp.array2d(dtype=wp.float32)  # of the ground under it
     track_yaw_rad: wp.array2d(dtype=wp.float32)
     track_vx_mps: wp.array2d(dtype=wp.float32)
     track_vy_mps: wp.array2d(dtype=wp.float32)
@@ -64,6 +65,7 @@ class ReferenceArrays:
 
     x_m: wp.array2d(dtype=wp.float32)
     y_m: wp.array2d(dtype=wp.float32)
+    z_m: wp.array2d(dtype=wp.float32)
     yaw_rad: wp.array2d(dtype=wp.float32)
     curvature_1pm: wp.array2d(dtype=wp.float32)
     limit_mps: wp.array2d(dtype=wp.float32)
@@ -130,13 +132,13 @@ def fill_from_scene(arrays: Any, scene: Scene, with_signals: bool = True) -> Non
     distance = np.hypot(tracks.xyz_m[:, 0] - ego.pose.x_m, tracks.xyz_m[:, 1] - ego.pose.y_m)
     level = np.abs(tracks.xyz_m[:, 2] - ego.pose.z_m) < LEVEL_M + LEVEL_SHARE * distance
     rows = np.argsort(np.where(level, distance, np.inf), kind="stable")[: min(TRACKS, int(level.sum()))]
-    x, y = tracks.xyz_m[rows, :2].T
+    x, y, z = tracks.xyz_m[rows].T
     vx, vy = tracks.velocity_mps[rows].T
     length, width = tracks.size_m[rows, :2].T
     values: dict[str, Any] = {
         "time_s": scene.time_s, "x_m": ego.pose.x_m, "y_m": ego.pose.y_m, "z_m": ego.pose.z_m, "yaw_rad": ego.pose.yaw_rad,
         "speed_mps": ego.speed_mps, "yaw_rate_radps": ego.yaw_rate_radps, "accel_mps2": ego.accel_mps2,
-        "wheel_angle_rad": ego.wheel_angle_rad, "track_x_m": x, "track_y_m": y, "track_yaw_rad": tracks.yaw_rad[rows],
+        "wheel_angle_rad": ego.wheel_angle_rad, "track_x_m": x, "track_y_m": y, "track_z_m": z, "track_yaw_rad": tracks.yaw_rad[rows],
         "track_vx_mps": vx, "track_vy_mps": vy, "track_length_m": length, "track_width_m": width,
         "track_id": tracks.id[rows], "track_kind": tracks.kind[rows],
     }  # fmt: skip

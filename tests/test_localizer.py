@@ -114,11 +114,11 @@ def test_registration_finds_a_known_offset() -> None:
     # the car stands at the middle line, heading along it
     kerb = np.concatenate([np.stack([x, np.full_like(x, y)], -1) for y in (LANE_M, -LANE_M)])
     pose = np.array([20.0, 0.3, 0.02])
-    delta, covariance = register(EdgePoints(kerb, np.zeros((0, 2))), lines, pose, gate_m=1.2)
+    delta, covariance = register(EdgePoints(kerb, np.zeros((0, 2))), lines, pose, 0.0, gate_m=1.2)
     assert pose[1] + delta[1] == pytest.approx(0.0, abs=0.02)
     assert pose[2] + delta[2] == pytest.approx(0.0, abs=0.003)
     assert covariance[0, 0] > 1e3 and covariance[1, 1] < 0.01  # along the street nothing was measured
-    assert register(EdgePoints(kerb[:5], np.zeros((0, 2))), lines, pose, gate_m=1.2) is None
+    assert register(EdgePoints(kerb[:5], np.zeros((0, 2))), lines, pose, 0.0, gate_m=1.2) is None
 
 
 def test_map_edges_of_the_street() -> None:

@@ -204,6 +204,6 @@ def test_progress_survives_a_lane_change() -> None:
     assert progress.total_m == pytest.approx(160.0)
     done = []
     for at in np.arange(20.0, 180.0, 0.5):
-        progress.follow(float(at), float(np.interp(at, [80.0, 110.0], [0.0, 3.5])), 0.0)
+        progress.follow(float(at), float(np.interp(at, [80.0, 110.0], [0.0, 3.5])), 0.0, 0.0)
         done.append(progress.done_m)
     assert np.allclose(done, np.arange(0.0, 160.0, 0.5), atol=0.6)
