@@ -15,7 +15,7 @@ from scipy.signal import savgol_filter
 
 from stack.frames import F64
 from stack.labels import Kind, LightState
-from stack.lanegraph import LaneGraph, Route
+from stack.lanegraph import STOREY_M, LaneGraph, Route
 from stack.loop import TICK_S
 from stack.messages import Actors, Ego, Event, EventKind, Step, Truth
 from stack.vehicle import VehicleParams, load_vehicle
@@ -69,12 +69,13 @@ class RoutePath:
     """A route as one polyline, and a car's place on it. Distances in m from the route's start."""
 
     def __init__(self, graph: LaneGraph, route: Route) -> None:
-        xy, s, yaw, half, begin = [], [], [], [], -route.start_s_m
+        xy, z, s, yaw, half, begin = [], [], [], [], [], -route.start_s_m
         self.entries: list[tuple[float, int, int]] = []  # (distance of the stop line, signal, junction lane)
         self.junctions: list[float] = []  # where each stretch of junction lanes ends
         for i, lane in enumerate(int(k) for k in route.lanes):
             rows = slice(int(graph.lane_start[lane]), int(graph.lane_start[lane] + graph.lane_count[lane]))
             xy.append(np.stack([graph.x_m[rows], graph.y_m[rows]], axis=-1).astype(np.float64))
+            z.append(graph.z_m[rows].astype(np.float64))
             s.append(begin + np.arange(int(graph.lane_count[lane])) * float(graph.lane_step_m[lane]))
             yaw.append(graph.yaw_rad[rows].astype(np.float64))
             half.append(0.5 * graph.width_m[rows].astype(np.float64))
@@ -89,6 +90,7 @@ class RoutePath:
                     self.junctions.append(begin)
         self.xy_m: F64 = np.concatenate(xy)
         self.s_m: F64 = np.concatenate(s)
+        self.z_m: F64 = np.concatenate(z)
         self.yaw_rad: F64 = np.concatenate(yaw)
         self.half_width_m: F64 = np.concatenate(half)
         self.at_m = 0.0
@@ -113,7 +115,8 @@ class RoutePath:
         apart = np.hypot(delta[..., 0], delta[..., 1])
         k = rows[np.argmin(apart, axis=1)]
         same_way = np.cos(actors.yaw_rad - self.yaw_rad[k]) > 0.5
-        return (apart.min(axis=1) < self.half_width_m[k]) & same_way, self.s_m[k] - self.at_m
+        level = np.abs(actors.xyz_m[:, 2] - self.z_m[k]) < STOREY_M
+        return level & (apart.min(axis=1) < self.half_width_m[k]) & same_way, self.s_m[k] - self.at_m
 
 
 class Exposure:
@@ -134,6 +137,7 @@ class Exposure:
         x = ego.pose.x_m + self.vehicle.centre_m * np.cos(ego.pose.yaw_rad)
         y = ego.pose.y_m + self.vehicle.centre_m * np.sin(ego.pose.yaw_rad)
         apart = np.hypot(actors.xyz_m[:, 0] - x, actors.xyz_m[:, 1] - y)
+        apart[np.abs(actors.xyz_m[:, 2] - ego.pose.z_m) > STOREY_M] = np.inf  # not met: over or under a bridge
         near = int((np.isin(actors.kind, VEHICLES) & (apart < NEAR_VEHICLE_M)).sum())
         self.vehicles_sum, self.vehicles_max = self.vehicles_sum + near, max(self.vehicles_max, near)
         walkers = (actors.kind == Kind.PEDESTRIAN) & (apart < NEAR_PEDESTRIAN_M)

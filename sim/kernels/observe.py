@@ -11,13 +11,12 @@ from typing import Any
 
 import warp as wp
 
-from sim.kernels.following import LEVEL_M
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import make_path, path_point, point_index
 from sim.kernels.rightofway import CAR, CYCLIST, light_of, line_gap
 from sim.state import StateArrays
 from stack.labels import Kind
-from stack.lanegraph import LaneArrays
+from stack.lanegraph import STOREY_M, LaneArrays
 
 wp.set_module_options({"enable_backward": False, "max_unroll": 1})
 
@@ -94,7 +93,7 @@ def write_others(
         while bits != wp.uint32(0):
             row = first + lowest(bits)
             bits = bits & (bits - wp.uint32(1))
-            if row != i and st.kind[w, row] != 0 and wp.abs(st.z_m[w, row] - st.z_m[w, i]) < LEVEL_M:
+            if row != i and st.kind[w, row] != 0 and wp.abs(st.z_m[w, row] - st.z_m[w, i]) < STOREY_M:
                 dx = st.x_m[w, row] - x
                 dy = st.y_m[w, row] - y
                 d = dx * dx + dy * dy

@@ -16,6 +16,7 @@ from sim.kernels.signals import RED
 from sim.state import Driver, StateArrays
 from sim.walkways import WalkArrays
 from stack.labels import Kind
+from stack.lanegraph import STOREY_M
 from stack.loop import TICK_S
 from stack.seeds import Stream, uniform
 
@@ -78,7 +79,7 @@ def clear_of_cars(st: StateArrays, w: int, actors: int, a: wp.vec3, b: wp.vec3, 
     square = wp.max(abx * abx + aby * aby, 0.01)
     for k in range(actors):
         kind = st.kind[w, k]
-        if kind >= 1 and kind <= CYCLIST:
+        if kind >= 1 and kind <= CYCLIST and wp.abs(st.z_m[w, k] - a[2]) < STOREY_M:
             yaw = st.yaw_rad[w, k]
             x = st.x_m[w, k] + st.centre_m[w, k] * wp.cos(yaw)
             y = st.y_m[w, k] + st.centre_m[w, k] * wp.sin(yaw)
@@ -108,7 +109,7 @@ def blocked_by(st: StateArrays, w: int, actors: int, i: int, dx: float, dy: floa
             k = first + lowest(bits)
             bits = bits & (bits - wp.uint32(1))
             kind = st.kind[w, k]
-            if kind >= 1 and kind <= CYCLIST:
+            if kind >= 1 and kind <= CYCLIST and wp.abs(st.z_m[w, k] - st.z_m[w, i]) < STOREY_M:
                 rx = x - st.x_m[w, k]
                 ry = y - st.y_m[w, k]
                 c = wp.cos(st.yaw_rad[w, k])
