@@ -6,7 +6,8 @@ it acted. What it watches is the corridor that the car sweeps with the wheel ang
   d = v r + a r^2 / 2 + (v + r a)^2 / (2 b) - v_front^2 / (2 b_front), not below 0;
 - LiDAR points and radar returns outside the boxes of tracks, by the same distance to something that stands (radar: that
   moves as its Doppler says), so that a blind perception does not blind the guard.
-It brakes as hard as is needed and no harder, at emergency parameters: ordinary driving stays far from them.
+It brakes as hard as is needed and no harder, at emergency parameters: ordinary driving stays far from them. A car that
+stands before something is held there, and let go where the wheels, turned a little more or less, lead past it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stack.frames import F64
+from stack.labels import Kind
 from stack.messages import Actors, Command, Control, Plan, Rig, Scene, SensorFrame
 from stack.vehicle import VehicleParams, pedals
 
+STANDS_MPS = 0.3  # who is slower stands
+ANGLES = 17  # of the wheels, tried for a way out
 RADAR_AHEAD_M, _, RADAR_HEIGHT_M = Rig().radar_xyz_m
 
 
@@ -36,6 +40,11 @@ class Limits:
     side_m: float = 0.1  # room beside the car that counts as swept
     gap_m: float = 0.4  # to stop short of things
     horizon_m: float = 60.0
+    crawl_mps: float = 1.0  # at walking pace
+    touch_m: float = 0.5  # nothing may stand nearer before the bumper;
+    room_m: float = 2.0  # the way past it must be free so far,
+    walker_side_m: float = 0.5  # and so wide beside pedestrians
+    hold_mps2: float = 1.5  # brake when held
     roof_m: float = 2.2  # what is higher is a bridge or a branch
     storey_m: float = 3.0  # whose ground lies so far over or under the plane of the ego's is on another road,
     crest_m: float = 600.0  # and farther away on a crest or in a dip of this radius
@@ -57,6 +66,7 @@ class Guard:
 
     def reset(self) -> None:
         self.wheel_angle_rad: float | None = None
+        self.lidar_gap_m = np.inf  # to what the LiDAR saw a tick ago
 
     def __call__(self, wanted: Control, plan: Plan, scene: Scene, frame: SensorFrame) -> Command:
         """The control to carry out, its pedals, and why it differs from the wanted one, if it does."""
@@ -71,10 +81,21 @@ class Guard:
             accel, why = -self.limits.brake_mps2, "speed, pitch or wheel angle is not finite"
         turn = p.wheel_rate_max_radps * self.dt_s
         most = min(p.wheel_angle_max_rad, np.arctan(self.limits.lateral_mps2 * p.wheelbase_m / max(speed, 1.0) ** 2))
-        angle = min(max(min(max(angle, -most), most), before - turn), before + turn)
-        angle = float(min(max(angle, -p.wheel_angle_max_rad), p.wheel_angle_max_rad))
+        angle = float(min(max(angle, -most), most))
         accel = float(min(max(accel, -p.brake_max_mps2), self.limits.accel_max_mps2))
-        needed, reason = braking_needed(angle, speed, scene, frame, p, self.limits)
+        scene = replace(scene, tracks=on_own_road(scene, self.limits))
+        if speed < self.limits.crawl_mps and accel > 0.0:
+            free = way_out(angle, scene, p, self.limits)
+            if free is None:
+                accel, why = -self.limits.hold_mps2, "no way past what is ahead"
+            elif free != angle:
+                turned = abs(free - before) <= turn
+                angle, why = free, "steers past what is ahead"
+                accel = min(accel, self.limits.response_accel_mps2) if turned else -self.limits.hold_mps2
+        angle = min(max(angle, before - turn), before + turn)
+        angle = float(min(max(angle, -p.wheel_angle_max_rad), p.wheel_angle_max_rad))
+        obstacles = self._obstacles(angle, speed, scene, frame) if speed >= STANDS_MPS else []
+        needed, reason = braking_needed(speed, obstacles, self.limits)
         needed = min(needed, p.brake_max_mps2)
         if needed > 0.0 and accel > -needed:
             if not why and accel + needed > self.limits.slack_mps2:
@@ -83,6 +104,20 @@ class Guard:
         self.wheel_angle_rad = angle
         control = Control(angle, accel)
         return Command(control, pedals(control, speed, pitch, p), why)
+
+    def _obstacles(
+        self, angle: float, speed: float, scene: Scene, frame: SensorFrame
+    ) -> list[tuple[float, float, str]]:
+        """(gap, speed along the corridor, name) of all that is in it. The LiDAR sees half a turn in a tick: what it saw in
+        the tick before stands there still."""
+        curvature = np.tan(angle) / self.params.wheelbase_m
+        seen = from_lidar(curvature, scene, frame, self.params, self.limits)
+        earlier = self.lidar_gap_m - speed * self.dt_s
+        self.lidar_gap_m = seen[0][0] if seen else np.inf
+        if not seen and np.isfinite(earlier):
+            seen = [(max(earlier, 0.0), 0.0, "LiDAR: something")]
+        tracks = from_tracks(curvature, scene, self.params, self.limits)
+        return [*tracks, *seen, *from_radar(curvature, speed, scene, frame, self.params, self.limits)]
 
 
 def rss_distance(
@@ -94,20 +129,10 @@ def rss_distance(
     return max(distance - front_mps**2 / (2.0 * front_brake), 0.0)
 
 
-def braking_needed(
-    angle: float, speed: float, scene: Scene, frame: SensorFrame, params: VehicleParams, limits: Limits
-) -> tuple[float, str]:
+def braking_needed(speed: float, obstacles: list[tuple[float, float, str]], limits: Limits) -> tuple[float, str]:
     """Deceleration in m/s2 that keeps the car out of everything in its corridor, and what asks for it; 0: nothing."""
-    if speed < 0.3:
-        return 0.0, ""
-    curvature = np.tan(angle) / params.wheelbase_m
     worst, reason = 0.0, ""
-    scene = replace(scene, tracks=on_own_road(scene, limits))
-    for gap, other_mps, what in (
-        *from_tracks(curvature, scene, params, limits),
-        *from_lidar(curvature, scene, frame, params, limits),
-        *from_radar(curvature, speed, scene, frame, params, limits),
-    ):
+    for gap, other_mps, what in obstacles:
         safe = rss_distance(
             speed, other_mps, limits.response_s, limits.response_accel_mps2, limits.act_mps2, limits.front_brake_mps2
         )
@@ -116,6 +141,27 @@ def braking_needed(
         if other_mps < speed and gap - limits.gap_m < safe and needed > worst:
             worst, reason = needed, f"{what} {gap:.1f} m ahead"
     return worst, reason
+
+
+def way_out(wanted: float, scene: Scene, params: VehicleParams, limits: Limits) -> float | None:
+    """Of the wheel angles that lead a crawling car past what stands before it, the one nearest to the wanted; None: none.
+
+    The wanted one serves as long as nothing is nearer than touch_m; another must have room_m, and walkers theirs.
+    """
+    walks = scene.tracks.kind == Kind.PEDESTRIAN
+
+    def free_m(angle: float, rows: NDArray[np.bool_], side_m: float) -> float:
+        only = replace(scene, tracks=scene.tracks.take(rows))
+        seen = from_tracks(np.tan(angle) / params.wheelbase_m, only, params, replace(limits, side_m=side_m))
+        return min((gap for gap, other_mps, _ in seen if other_mps < STANDS_MPS), default=np.inf)
+
+    if free_m(wanted, walks | ~walks, 0.0) > limits.touch_m:
+        return wanted
+    most = params.wheel_angle_max_rad
+    for angle in sorted(np.linspace(-most, most, ANGLES).tolist(), key=lambda angle: abs(angle - wanted)):
+        if min(free_m(angle, ~walks, 0.0), free_m(angle, walks, limits.walker_side_m)) > limits.room_m:
+            return float(angle)
+    return None
 
 
 def swept(curvature: float, xy_ego: F64, params: VehicleParams, side_m: float) -> tuple[F64, NDArray[np.bool_]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from handmade import make_scene
 
 from control.guard import Guard, Limits, rss_distance, swept
@@ -217,3 +218,63 @@ def test_wheel_angle_obeys_rate_and_lateral_limits() -> None:
     for _ in range(60):
         angle = guard(Control(1.0, 0.0), a_plan(), make_scene(0, 0, 0, 0, 15.0), a_frame()).control.wheel_angle_rad
     assert 15.0**2 * np.tan(angle) / SEDAN.wheelbase_m == pytest.approx(Limits().lateral_mps2, rel=0.01)
+
+
+@pytest.mark.parametrize(("height_m", "acts"), [(0.0, True), (1.5, True), (6.9, False), (-6.9, False)])
+def test_who_drives_over_or_under_the_corridor_is_not_braked_for(height_m: float, acts: bool) -> None:
+    scene = make_scene(0, 0, 0, 0, 15.0, [(Kind.CAR, 18.0, 0.0, np.pi / 2, 0.5)])
+    scene.tracks.xyz_m[:, 2] = height_m
+    command = Guard(SEDAN)(Control(0.0, 0.0), a_plan(), scene, a_frame())
+    assert command.intervention.startswith("track") == acts and (command.control.accel_mps2 < -5.0) == acts
+
+
+def test_who_is_on_the_bridge_does_not_vouch_for_a_wall_below_it() -> None:
+    """Points inside a track's box are the track's, but not those of another road."""
+    scene = make_scene(0, 0, 0, 0, 12.0, [(Kind.TRUCK, 15.0, 0.0, np.pi / 2, 0.5, 12.0, 6.0)])
+    scene.tracks.xyz_m[:, 2] = 6.9
+    assert Guard(SEDAN)(Control(0.0, 0.0), a_plan(), scene, a_frame(15.0)).intervention.startswith("LiDAR")
+
+
+def test_a_lidar_that_sees_half_a_turn_in_a_tick_stops_the_car_all_the_same() -> None:
+    guard, x, speed = Guard(SEDAN), 0.0, 22.0
+    for tick in range(200):
+        frame = a_frame(40.0 - x) if tick % 2 == 0 and 40.0 - x < 32.0 else a_frame()
+        accel = guard(Control(0.0, 0.0), a_plan(), make_scene(tick, x, 0, 0, speed), frame).control.accel_mps2
+        speed = max(speed + accel * 0.05, 0.0) if speed > 0.3 else 0.0
+        x += speed * 0.05
+    assert x + FRONT_M < 40.0 and speed == 0.0
+
+
+def crawl(tracks: list[tuple[Any, ...]], seconds: float = 12.0) -> tuple[float, float, set[str]]:
+    """Where (x, y) a car that stands at the origin and wants ahead gets to as its wheels lead it, and why."""
+    guard, x, y, yaw, speed, reasons = Guard(SEDAN), 0.0, 0.0, 0.0, 0.0, set()
+    for tick in range(int(seconds / 0.05)):
+        scene = make_scene(tick, x, y, yaw, speed, tracks)
+        command = guard(Control(0.0, 1.5), a_plan(), scene, a_frame())
+        reasons.add(command.intervention)
+        speed = min(max(speed + command.control.accel_mps2 * 0.05, 0.0), 0.9)
+        yaw += speed * np.tan(command.control.wheel_angle_rad) / SEDAN.wheelbase_m * 0.05
+        x, y = x + speed * np.cos(yaw) * 0.05, y + speed * np.sin(yaw) * 0.05
+        car = shapely.box(FRONT_M - SEDAN.length_m, -0.5 * SEDAN.width_m, FRONT_M, 0.5 * SEDAN.width_m)
+        car = shapely.affinity.translate(shapely.affinity.rotate(car, yaw, (0, 0), use_radians=True), x, y)
+        for _, cx, cy, turn, *_ in tracks:
+            other = shapely.affinity.translate(shapely.affinity.rotate(shapely.box(-2.25, -0.95, 2.25, 0.95), turn,
+                                                                       use_radians=True), cx, cy)  # fmt: skip
+            assert not car.intersects(other), tick
+    return x, y, reasons
+
+
+def test_a_car_that_stands_before_another_is_held_and_steers_past_a_corner() -> None:
+    """0.5 m before the whole back of a car there is no way; before a corner of it there is one, without contact."""
+    x, _, reasons = crawl([(Kind.CAR, FRONT_M + 0.5 + 2.25, 0.0, 0.0, 0.0)])
+    assert x < 0.2 and "no way past what is ahead" in reasons
+    x, y, reasons = crawl([(Kind.CAR, FRONT_M + 0.5 + 2.25, -1.5, 0.0, 0.0)])
+    assert x > 3.0 and y > 0.1 and "steers past what is ahead" in reasons
+    x, y, reasons = crawl([(Kind.CAR, FRONT_M + 0.5 + 2.25, -2.3, 0.0, 0.0)])
+    assert x > 3.0 and reasons == {""}
+
+
+def test_a_walker_before_the_bumper_is_waited_for() -> None:
+    scene = make_scene(0, 0, 0, 0, 0.0, [(Kind.PEDESTRIAN, FRONT_M + 0.4, -0.5, 0.0, 0.0)])
+    command = Guard(SEDAN)(Control(0.0, 1.5), a_plan(), scene, a_frame())
+    assert command.control.accel_mps2 < 0.0 and command.intervention == "no way past what is ahead"
