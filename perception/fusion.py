@@ -143,7 +143,7 @@ class Fusion:
         order = np.argsort(distance, axis=1, kind="stable")[:, :4]
         return np.take_along_axis(distance, order, axis=1), np.take_along_axis(index, order, axis=1)
 
-    def _ground(self, world_m: F64, z_m: F64) -> F64:
+    def ground(self, world_m: F64, z_m: F64) -> F64:
         """(N,) heights of the road under (N, 2) points: the map's, or the heights given where no lane is near."""
         if len(world_m) == 0:
             return z_m
@@ -156,7 +156,7 @@ class Fusion:
         rotation = np.array([[c, -s], [s, c]])
         arm = found.xy_m @ rotation.T
         xy = arm + np.array([ego.pose.x_m, ego.pose.y_m])
-        z = self._ground(xy, _plane(found.xy_m, ego))
+        z = self.ground(xy, _plane(found.xy_m, ego))
         # where the ego itself may be wrong, so is everything it sees
         lever = np.stack([-arm[:, 1], arm[:, 0]], axis=-1)
         covariance = rotation @ found.covariance @ rotation.T
