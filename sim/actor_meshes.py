@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.emergency_meshes import ambulance, firetruck, police
 from sim.geometry import WALK_FRAMES, Library, Material, Mesh, encode
 from sim.meshes import ball, box, cylinder, frustum, loft, moved, polygon, rectangle, ring, unit, wheel
 from sim.palette import Colour
@@ -276,9 +277,9 @@ HELD_OUT_WALKERS = ((False, True, 1.2), (True, False, 1.05))
 
 
 def library() -> Library:
-    """All meshes, those of training and those held out."""
+    """All meshes: those of training, those held out, and emergency vehicles."""
     meshes: list[Mesh] = []
-    catalogue = np.zeros((2, 6, 3, 2), np.int32)
+    catalogue = np.zeros((3, 6, 3, 2), np.int32)
     for group in (0, 1):
         walkers = (WALKERS, HELD_OUT_WALKERS)[group]
         sets: dict[Kind, tuple[list[Mesh], ...]] = {
@@ -294,5 +295,12 @@ def library() -> Library:
                     first, count = len(meshes), len(sizes[size])
                     meshes += sizes[size]
                 catalogue[group, kind, size] = first, count
-    paints = np.array([PAINTS, (HELD_OUT_PAINTS * 2)[: len(PAINTS)]], np.float32)
+    catalogue[2] = catalogue[0]
+    patrol = car(4.77, 1.83, 1.5, 1.15, 0.08, 0.92, (0.8, 0.55))
+    for kind, size, mesh in (
+        (Kind.CAR, 0, police(patrol)), (Kind.TRUCK, 0, ambulance(van())), (Kind.TRUCK, 1, firetruck(truck()))
+    ):  # fmt: skip
+        catalogue[2, kind, size] = len(meshes), 1
+        meshes.append(mesh)
+    paints = np.array([PAINTS, (HELD_OUT_PAINTS * 2)[: len(PAINTS)], PAINTS], np.float32)
     return Library(tuple(meshes), catalogue, paints, np.array(SKINS, np.float32))

@@ -26,7 +26,19 @@ wp.set_module_options({"enable_backward": False})
 
 VEHICLE_KINDS = (Kind.CAR, Kind.TRUCK, Kind.CYCLIST)
 NONE_IS_MINUS_ONE = frozenset(
-    ("lane", "next_lane", "after_lane", "target_lane", "way", "passing", "granted", "entry_lane", "walk", "hit_other")
+    (
+        "lane",
+        "next_lane",
+        "after_lane",
+        "target_lane",
+        "way",
+        "passing",
+        "granted",
+        "entry_lane",
+        "walk",
+        "hit_other",
+        "hears",
+    )
 )  # columns that hold an index or -1
 ANY_MPS = 100.0  # wished speed of drivers that keep to the limit alone
 FROM_MODEL = ("length_m", "width_m", "height_m", "centre_m")  # the first four columns of the parameter table
@@ -116,7 +128,9 @@ class Batch:
             getattr(self.state.arrays, name)[world].assign(column)
         for name in self.state.not_per_actor:
             getattr(self.state.arrays, name)[world].zero_()
-        for name, value in (("seed", seed), ("tick", 0), ("friction", friction), ("map_index", map_index)):
+        sirens = int(values["siren"].sum())
+        each = {"seed": seed, "tick": 0, "friction": friction, "map_index": map_index, "sirens": sirens}
+        for name, value in each.items():
             getattr(self.state.arrays, name)[world : world + 1].fill_(value)
         locate.launch(self.state.arrays, self.lanes, 1, self.actors, self.device, first=world)
         signals.launch(self.state.arrays, self.lanes, 1, self.graph.signals, self.device, first=world)
@@ -132,6 +146,8 @@ class Batch:
                 values[name][moving] = self.table[model[moving], column]
         if "wish_max_mps" not in given:
             values["wish_max_mps"][moving] = ANY_MPS
+        if "calm_mps" not in given:
+            values["calm_mps"][moving] = ANY_MPS
         outside = np.isin(values["driver"], (Driver.EXTERNAL, Driver.POLICY))
         graph = self.maps[map_index]
         if graph.lanes:

@@ -26,6 +26,8 @@ wp.set_module_options({"enable_backward": False})
 
 CHUNK = 32  # triangles of scenery that are culled together
 HELD_OUT_LOOK = 1000  # looks from here on use meshes and colours that training never sees
+EMERGENCY_LOOK = 2000  # and from here on those of emergency vehicles
+FLASH_TICKS = 10  # two flashes a second from each bank of blue lamps (UN R65: 2 to 4)
 SHOW_M = 160.0  # actors farther than this from the viewer are not placed
 WALK_FRAMES = 4  # meshes of one pedestrian, a step apart
 STRIDE_M = 1.4  # walked in WALK_FRAMES frames
@@ -56,13 +58,14 @@ class Material(IntEnum):
     SIGN = 19
     STREET_LAMP = 20
     FENCE = 21
+    BLUE_LAMP = 22
 
 
 OWN_COLOURS = 3  # colours 0, 1, 2 are the actor's own: paint or top, second or trousers, skin
 
 
 def encode(kind: int, colour: int = 0, param: int = 0) -> int:
-    """A face's material word: kind, palette index, and signal index (lamps) or building index (facades)."""
+    """A face's material word: kind, palette index, and signal index (lamps), bank (blue lamps) or building index (facades)."""
     return int(kind) | int(colour) << 8 | int(param) << 16
 
 
@@ -104,12 +107,13 @@ class Mesh:
 class Library:
     """Actor meshes in a unit box (x, y in -0.5..0.5, z in 0..1), and which of them stand for what.
 
-    `catalogue[group, kind, size]` = first mesh and how many; group 1: held out; size 0, 1, 2 by SIZE_STEPS_M of length.
+    `catalogue[group, kind, size]` = first mesh and how many; group 1: held out, 2: emergency vehicles; size 0, 1, 2 by
+    SIZE_STEPS_M of length.
     """
 
     meshes: tuple[Mesh, ...]
-    catalogue: NDArray[np.int32]  # (2, 6, 3, 2)
-    paints: F32  # (2, P, 3) linear RGB: body colours, for training and held out
+    catalogue: NDArray[np.int32]  # (3, 6, 3, 2)
+    paints: F32  # (3, P, 3) linear RGB: body colours, by group
     skins: F32  # (K, 3)
 
 
@@ -132,6 +136,7 @@ class GeometryArrays:
     chunk_grain_m: wp.array(dtype=wp.float32)  # the longest edge in the chunk: what is too small far away is left out
     colour: wp.array2d(dtype=wp.vec3)  # (A, OWN_COLOURS) linear RGB
     brake: wp.array(dtype=wp.float32)  # (A,)
+    blue: wp.array(dtype=wp.int32)  # (A,) bank of its blue lamps that is lit, or -1
     kind: wp.array(dtype=wp.int32)  # (A,) labels.Kind
     base: wp.array(dtype=wp.vec3)  # (A,) centre of the actor's box, on the ground
     size: wp.array(dtype=wp.vec3)  # (A,) length, width, height
@@ -157,13 +162,29 @@ class LibraryArrays:
 
 
 @wp.func
+def _group(look: int) -> int:
+    """Of the library's catalogue."""
+    return wp.where(look >= EMERGENCY_LOOK, 2, wp.where(look >= HELD_OUT_LOOK, 1, 0))
+
+
+@wp.func
+def _lit_bank(tick: int) -> int:
+    """Bank of blue lamps that is lit, -1: none. The banks take turns, each flashes twice."""
+    phase = tick % FLASH_TICKS
+    half = FLASH_TICKS / 2
+    if phase % half == 2 or phase % half == half - 1:
+        return -1
+    return phase / half
+
+
+@wp.func
 def _pick_mesh(library: LibraryArrays, kind: int, look: int, length_m: float, frame: int) -> int:
     size = 0
     if length_m >= library.size_steps_m[kind, 0]:
         size = 1
     if length_m >= library.size_steps_m[kind, 1]:
         size = 2
-    group = wp.where(look >= HELD_OUT_LOOK, 1, 0)
+    group = _group(look)
     first = library.catalogue[group, kind, size, 0]
     count = library.catalogue[group, kind, size, 1]
     if kind == 4:  # a pedestrian's mesh depends on how far it has walked
@@ -213,12 +234,13 @@ def _place_actors(
     out.chunk_centre[chunk] = base + rotation @ wp.vec3(0.0, 0.0, 0.5 * size[2])
     out.chunk_radius[chunk] = 0.5 * wp.length(size)
     out.brake[row] = wp.max(state.brake[world, row], wp.clamp(-0.4 * (state.ax_mps2[world, row] + 0.6), 0.0, 1.0))
+    out.blue[row] = wp.where(state.siren[world, row] != 0, _lit_bank(state.tick[world]), -1)
     out.kind[row] = kind
     out.base[row] = base
     out.size[row] = size
     out.heading[row] = wp.vec2(cy, sy)
     h = mix(wp.uint32(look))
-    group = wp.where(look >= HELD_OUT_LOOK, 1, 0)
+    group = _group(look)
     paints = wp.uint32(library.paints.shape[1])
     out.colour[row, 0] = library.paints[group, int((h >> wp.uint32(4)) % paints)]
     out.colour[row, 1] = library.paints[group, int((h >> wp.uint32(12)) % paints)] * 0.55
@@ -264,6 +286,7 @@ class Geometry:
         a.chunk_grain_m = on_device(np.concatenate([chunks["grain"], np.full(actors, 2.0, np.float32)]))
         a.colour = wp.zeros((max(actors, 1), OWN_COLOURS), dtype=wp.vec3, device=device)
         a.brake = wp.zeros(max(actors, 1), dtype=wp.float32, device=device)
+        a.blue = wp.full(max(actors, 1), -1, dtype=wp.int32, device=device)
         a.kind = wp.zeros(max(actors, 1), dtype=wp.int32, device=device)
         a.base = wp.zeros(max(actors, 1), dtype=wp.vec3, device=device)
         a.size = wp.zeros(max(actors, 1), dtype=wp.vec3, device=device)

@@ -49,6 +49,7 @@ class Spec:
     vehicles: int = -1
     pedestrians: int = -1
     beside_route: float = 0.0
+    emergency: int = 0
     weather: str = "clear"
 
 
@@ -123,6 +124,7 @@ def resolve(
         vehicles=suited if spec.vehicles < 0 else spec.vehicles,
         pedestrians=suited // 2 if spec.pedestrians < 0 else spec.pedestrians,
         beside_route=spec.beside_route,
+        emergency=spec.emergency,
         weather=weather or spec.weather,
         rig=rig,
     )

@@ -14,6 +14,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
+from sim.geometry import EMERGENCY_LOOK
 from sim.state import Driver, StateArrays
 from stack.labels import Kind
 from stack.lanegraph import STOREY_M, LaneGraph, Route
@@ -31,7 +32,13 @@ WISH_MAX_MPS = {  # whatever the limit
 LOOKS = 64  # mesh and colour variants
 SHARES = {"van": 0.08, "truck": 0.03, "bus": 0.02, "bicycle": 0.05, "motorcycle": 0.02}  # cars share the rest
 OCCUPIED = 0.7  # share of the parking places that are taken
+EMERGENCY_FREE_M = 25.0  # ahead of and behind an emergency vehicle: nobody is prepared for it
+EMERGENCY_MPS = 4.0
 TRIALS = 40  # places tried for each vehicle
+URGENT = {  # how the driver of an emergency vehicle drives: half as fast again as allowed, 120 km/h at most
+    "wish_factor": 1.5, "wish_max_mps": 33.0, "headway_s": 0.8, "accel_max_mps2": 3.0, "brake_comfort_mps2": 2.5,
+    "gap_min_m": 2.0, "siren": 1,
+}  # fmt: skip
 
 INDICES = ("lane", "target_lane", "walk")  # -1 where an actor has none
 
@@ -52,6 +59,7 @@ def spawn(
     shares: Mapping[str, float] = SHARES,
     parked: int = 0,
     places: range | None = None,
+    emergency: int = 0,
 ) -> dict[str, NDArray[Any]]:
     """Columns of StateArrays, one entry for each actor; the ego comes first (driver POLICY) where `ego_start` is given.
 
@@ -61,6 +69,7 @@ def spawn(
     a share `along_route` of the vehicles starts on the route, and `beside_route` within NEAR_ROUTE_M of it;
     `shares` say how often each model comes, cars take the rest.
     Up to `parked` cars stand in parking places, those nearest the route, of which OCCUPIED are taken.
+    `emergency` vehicles with their siren on are added, on the route where one is given; they change nobody else's row.
     Fewer vehicles come back where the map has no room for all.
     """
     rng = generator(seed, Stream.SPAWN)
@@ -88,6 +97,7 @@ def spawn(
     _set_speeds(graph, models, rows, ego_start is not None, rng)
     rows += _pedestrians(graph, pedestrians, near_route, walks, rng)
     rows += _parked(graph, models, parked, near_route, places, rng)
+    rows += _emergency(graph, models, emergency, on_route if len(on_route) else open_lanes, rows, ego_start, seed)
     names = sorted({name for row in rows for name in row})
     return {
         name: np.array([row.get(name, -1 if name in INDICES else 0) for row in rows], _dtype(name)) for name in names
@@ -117,9 +127,9 @@ def model_shares(
     models: Sequence[VehicleParams], bend_1pm: float = 0.0, wanted: Mapping[str, float] = SHARES
 ) -> NDArray[np.float64]:
     """How often each model is drawn; sums to 1. Long ones are kept off maps with bends that they would fill."""
-    shares = np.array([wanted.get(m.name, 0.03 if m.kind != "car" else 0.0) for m in models])
-    long = np.array([m.length_m > LONG_M and m.length_m * bend_1pm > 0.8 for m in models])
-    cars = np.array([m.kind == "car" for m in models])
+    shares = np.array([wanted.get(m.name, 0.03 if m.kind != "car" and not m.siren else 0.0) for m in models])
+    long = np.array([_too_long(m, bend_1pm) for m in models])
+    cars = np.array([m.kind == "car" and not m.siren for m in models])
     shares[long & ~cars] = 0.0
     if cars.any():
         shares[cars] = (1.0 - shares.sum()) / cars.sum()
@@ -128,6 +138,10 @@ def model_shares(
             f"spawn: found only vehicles too long for this map ({[m.name for m in models]}), expected a car"
         )
     return shares / shares.sum()
+
+
+def _too_long(p: VehicleParams, bend_1pm: float) -> bool:
+    return p.length_m > LONG_M and p.length_m * bend_1pm > 0.8
 
 
 def _open(graph: LaneGraph, lane: int) -> bool:
@@ -166,7 +180,7 @@ def _driver(p: VehicleParams, rng: np.random.Generator) -> dict[str, float]:
 
 def _find_place(
     graph: LaneGraph, models: Sequence[VehicleParams], model: int, pool: NDArray[np.int64],
-    rows: list[dict[str, float]], ego: bool, rng: np.random.Generator,
+    rows: list[dict[str, float]], ego: bool, rng: np.random.Generator, free_m: float = 3.0,
 ) -> dict[str, float] | None:  # fmt: skip
     """A vehicle on one of the lanes of `pool`, long lanes more often, that is clear of all others; None: no room."""
     p = models[model]
@@ -179,7 +193,7 @@ def _find_place(
         s_m = float(rng.uniform(low, max(high, low + 0.01)))
         row = _vehicle_row(graph, models, model, lane, s_m)
         if high > low and all(
-            _clear(row, other, EGO_FREE_M if ego and k == 0 else 3.0) for k, other in enumerate(rows)
+            _clear(row, other, max(EGO_FREE_M, free_m) if ego and k == 0 else free_m) for k, other in enumerate(rows)
         ):
             return row
     return None
@@ -231,7 +245,7 @@ def _parked(
     taken = np.flatnonzero(rng.uniform(size=len(graph.park_yaw_rad)) < OCCUPIED)
     if places is not None:
         taken = taken[(taken >= places.start) & (taken < places.stop)]
-    cars = [k for k, p in enumerate(models) if p.kind == "car" and p.length_m < LONG_M]
+    cars = [k for k, p in enumerate(models) if p.kind == "car" and not p.siren and p.length_m < LONG_M]
     if not count or not len(taken) or not cars:
         return []
     away = rng.uniform(size=len(taken))
@@ -250,6 +264,26 @@ def _parked(
             "x_m": x + ahead * np.cos(yaw) - side * np.sin(yaw), "y_m": y + ahead * np.sin(yaw) + side * np.cos(yaw),
             "look": int(rng.integers(LOOKS)),
         })  # fmt: skip
+    return out
+
+
+def _emergency(
+    graph: LaneGraph, models: Sequence[VehicleParams], count: int, pool: NDArray[np.int64], rows: list[dict[str, float]],
+    ego_start: tuple[int, float] | None, seed: int,
+) -> list[dict[str, float]]:  # fmt: skip
+    """Emergency vehicles on their way, of the models that have a siren in turn, clear of `rows`."""
+    bend = sharpest_bend(graph)
+    sirens = [k for k, p in enumerate(models) if p.siren and not _too_long(p, bend)]
+    if count and not sirens:
+        raise ValueError("spawn: found no model with a siren that fits the map, expected one")
+    rng = generator(seed, Stream.SPAWN, actor=1)
+    others = [row for row in rows if "centre_m" in row]
+    out: list[dict[str, float]] = []
+    for n in range(count):
+        model = sirens[n % len(sirens)]
+        row = _find_place(graph, models, model, pool, others + out, ego_start is not None, rng, EMERGENCY_FREE_M)
+        if row is not None:
+            out.append(row | {"driver": Driver.IDM, "look": EMERGENCY_LOOK + n, "vx_mps": EMERGENCY_MPS} | URGENT)
     return out
 
 

@@ -32,6 +32,7 @@ class StateArrays:
     tick: wp.array(dtype=wp.int32)
     friction: wp.array(dtype=wp.float32)  # of the road, 1 dry
     map_index: wp.array(dtype=wp.int32)  # of the maps of the batch, the one this world is on
+    sirens: wp.array(dtype=wp.int32)  # how many actors have theirs on; 0: nobody listens
     # per world and signal [W, S]; per world and junction [W, J]
     signal_state: wp.array2d(dtype=wp.int32)  # labels.LightState
     signal_offset_s: wp.array2d(dtype=wp.float32)
@@ -84,6 +85,11 @@ class StateArrays:
     granted: wp.array2d(dtype=wp.int32)  # junction lane whose right of way it holds, else -1; -2: waits for a gap
     entry_lane: wp.array2d(dtype=wp.int32)  # junction lane it is on, or else the next within its three lanes, or -1
     entry_in_m: wp.array2d(dtype=wp.float32)  # from its origin to the start of that lane; negative on it
+    # emergency vehicles, and who hears them (sim/kernels/siren.py)
+    siren: wp.array2d(dtype=wp.int32)  # 1: its siren and lamps are on
+    hears: wp.array2d(dtype=wp.int32)  # row of the one that it makes way for, or -1
+    aside_m: wp.array2d(dtype=wp.float32)  # where it wants to drive beside its lane's middle, left positive
+    calm_mps: wp.array2d(dtype=wp.float32)  # and no faster than this
     # walkers
     walk: wp.array2d(dtype=wp.int32)  # sidewalk or crosswalk path
     walk_s_m: wp.array2d(dtype=wp.float32)

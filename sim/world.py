@@ -35,6 +35,7 @@ EGO = "sedan"
 WEATHER_VARIES = 0.6  # how far a seed moves sun, clouds, fog and exposure from the preset
 PARKED = 48  # most parked cars of a drive, those nearest the route
 TRAFFIC = ("hatchback", "suv", "van", "truck", "bus", "motorcycle", "bicycle")
+EMERGENCY = ("ambulance", "firetruck", "police")
 
 
 class EmbeddedWorld:
@@ -52,7 +53,7 @@ class EmbeddedWorld:
         everything in colours, that nothing is trained on."""
         self.road_map, self.device, self.look_seed, self.unseen = road_map, device, look, unseen
         self.times = times or StageTimes()
-        self.params = [load_vehicle(name) for name in (EGO, *TRAFFIC)]
+        self.params = [load_vehicle(name) for name in (EGO, *TRAFFIC, *EMERGENCY)]
 
     def reset(self, scenario: Scenario) -> SensorFrame:
         """Everybody at the start; the first frame."""
@@ -141,6 +142,7 @@ class EmbeddedWorld:
         rows = spawn(
             scenario.graph, self.params, scenario.seed, scenario.vehicles, scenario.pedestrians, start, near_route=route,
             beside_route=scenario.beside_route, shares=shares, parked=PARKED,
+            emergency=scenario.emergency,
         )  # fmt: skip
         rows["driver"][0] = driver
         if self.unseen:
@@ -164,12 +166,13 @@ class EmbeddedWorld:
 
     def _build(self, scenario: Scenario) -> None:
         """Batch, scenery and sensors; kept from drive to drive on the same graph and rig, whatever its cameras."""
-        key = (id(scenario.graph), replace(scenario.rig, cameras=()), scenario.vehicles + scenario.pedestrians)
+        moving = scenario.vehicles + scenario.pedestrians + scenario.emergency
+        key = (id(scenario.graph), replace(scenario.rig, cameras=()), moving)
         if getattr(self, "_key", None) == key:
             return
         self._key = key
         graph, rig = scenario.graph, scenario.rig
-        actors = 1 + scenario.vehicles + scenario.pedestrians + min(PARKED, len(graph.park_yaw_rad))
+        actors = 1 + moving + min(PARKED, len(graph.park_yaw_rad))
         self.scenery = build(self.road_map, graph, self.look_seed, self.unseen)
         self.batch = Batch(graph, self.params, 1, actors, self.device, self.scenery.static_boxes)
         self.geometry = Geometry(self.scenery.mesh, library(), actors, graph.signals, self.device)

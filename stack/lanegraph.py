@@ -21,6 +21,7 @@ from stack.messages import F32, I32, U8
 
 POINT_STEP_M = 1.0
 STOREY_M = 3.0  # lanes so far above or below a point belong to another storey
+MEDIAN_M = 0.5  # what is wider between the lanes of the two directions cannot be driven over
 YELLOW_S = 3.0  # CARLA's default; a signal shows green, then yellow for this long, then red
 
 
@@ -137,6 +138,27 @@ class LaneGraph:
             ways[k] = number.setdefault((road, side > 0), len(number))
         return ways
 
+    @cached_property
+    def lane_across(self) -> I32:
+        """(N,) for each leftmost lane outside junctions the oncoming lane right beside it, with no median between; else -1."""
+        alike: dict[tuple[str, int, int], list[int]] = {}
+        for lane, key in enumerate(self.lane_key):
+            alike.setdefault(key, []).append(lane)  # several in a graph of several maps
+        out = np.full(self.lanes, -1, np.int32)
+        for lane, (road, section, number) in enumerate(self.lane_key):
+            others = alike.get((road, section, -1 if number > 0 else 1), [])
+            if abs(number) != 1 or self.lane_left[lane] >= 0 or self.lane_junction[lane] >= 0 or not others:
+                continue
+            other = min(others, key=lambda k: abs(k - lane))
+            middle = self.lane_start[lane] + self.lane_count[lane] // 2
+            line = self.points(other)
+            nearest = int(np.hypot(line[:, 0] - self.x_m[middle], line[:, 1] - self.y_m[middle]).argmin())
+            apart = np.hypot(line[nearest, 0] - self.x_m[middle], line[nearest, 1] - self.y_m[middle])
+            beside = 0.5 * (self.width_m[middle] + self.width_m[self.lane_start[other] + nearest])
+            if apart < beside + MEDIAN_M:
+                out[lane] = other
+        return out
+
     def points(self, lane: int) -> NDArray[np.float32]:
         """(n, 3) centre line of a lane."""
         rows = slice(self.lane_start[lane], self.lane_start[lane] + self.lane_count[lane])
@@ -229,6 +251,7 @@ class LaneArrays:
     lane_limit_mps: wp.array(dtype=wp.float32)
     lane_left: wp.array(dtype=wp.int32)
     lane_right: wp.array(dtype=wp.int32)
+    lane_across: wp.array(dtype=wp.int32)
     lane_change_left: wp.array(dtype=wp.int32)
     lane_change_right: wp.array(dtype=wp.int32)
     lane_junction: wp.array(dtype=wp.int32)

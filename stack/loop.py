@@ -29,6 +29,7 @@ class Scenario:
     vehicles: int = 24
     pedestrians: int = 12
     beside_route: float = 0.0  # share of the vehicles that start near the route but not on it; 0: anywhere on the map
+    emergency: int = 0  # vehicles with their siren on, beside the others
     weather: str = "clear"
     rig: Rig = Rig()
 

@@ -92,6 +92,7 @@ class ScenarioText:
     pedestrians: int
     beside_route: float
     weather: str
+    emergency: int = 0  # not in recordings that are older
 
 
 def drive_meta(scenario: Scenario, road_map: RoadMap, settings: Any) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def drive_meta(scenario: Scenario, road_map: RoadMap, settings: Any) -> dict[str
         "map": scenario.map_name,
         "scenario": {
             name: getattr(scenario, name)
-            for name in ("name", "seed", "vehicles", "pedestrians", "beside_route", "weather")
+            for name in ("name", "seed", "vehicles", "pedestrians", "beside_route", "weather", "emergency")
         },
         "route": asdict(route) | {"lanes": route.lanes.tolist()},
         "rig": asdict(scenario.rig),

@@ -69,6 +69,7 @@ class VehicleParams:
     rolling_coefficient: Annotated[float, Field(ge=0.0, lt=0.2)]
     drive_lag_s: Positive  # first-order lag of the drive force
     brake_lag_s: Positive
+    siren: bool = False  # an emergency vehicle
 
     @property
     def wheelbase_m(self) -> float:

@@ -135,6 +135,13 @@ def beside_of(st: StateArrays, w: int, i: int, k: int) -> bool:
 
 
 @wp.func
+def squeezes_past(st: StateArrays, w: int, i: int, k: int) -> bool:
+    """Is k, with its siren on, on the same lane as i and wholly to the side of it?"""
+    apart = wp.abs(st.lane_d_m[w, i] - st.lane_d_m[w, k]) - 0.5 * (st.width_m[w, i] + st.width_m[w, k])
+    return st.lane[w, i] == st.lane[w, k] and apart > 0.0
+
+
+@wp.func
 def zips(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path) -> float:
     """How far ahead k is on the lane beside the path's first one, if one of the two lanes ends soon and its cars have to
     come over; else 1e6. Whoever is ahead goes first, so that the lanes take turns."""
@@ -217,6 +224,7 @@ def look_ahead(
     reach = 18.0 + 3.5 * v
     if st.length_m[w, i] > LONG_M:
         reach = reach + BEND_VIEW_M
+    alarm = st.sirens[w] != 0
     out = Ahead()
     out.slow_row = -1
     out.slow_gap_m = 1.0e6
@@ -238,6 +246,11 @@ def look_ahead(
                         at = place_of(st, lanes, w, k, path, own)
                         if at <= 0.0:
                             continue  # behind on the same lane
+                        if alarm:
+                            if st.siren[w, k] != 0 and at - rear(st, w, k) - front < 0.0:
+                                if squeezes_past(st, w, i, k):
+                                    continue
+                                at = float(1.0e6)
                         if at >= 1.0e6 and st.lane[w, k] >= 0:
                             gap = zips(st, lanes, w, i, k, path) - rear(st, w, k) - front
                             if gap > 0.0 and gap < 1.0e5:

@@ -145,6 +145,8 @@ def consider_change(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: 
     right = lanes.lane_right[own]
     if (left < 0 and right < 0) or st.wish_max_mps[w, i] < SLOW_USER_MPS:
         return
+    if st.hears[w, i] >= 0 or st.aside_m[w, i] != 0.0:  # makes way for a siren, or is between the lanes with its own
+        return
     left_m = lanes.lane_stop_s_m[own] - st.lane_s_m[w, i] - nose(st, w, i)
     ends = lanes.succ_count[own] == 0
     find_way(st, lanes, w, i, left_m)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warp as wp
 
+from sim.state import StateArrays
 from stack.lanegraph import LaneArrays
 
 wp.set_module_options({"enable_backward": False})
@@ -67,6 +68,17 @@ def project(lanes: LaneArrays, lane: int, x_m: float, y_m: float, guess_s_m: flo
         s = float(p - lanes.lane_start[lane]) * lanes.lane_step_m[lane] + dx * c + dy * n
         d = dy * c - dx * n
     return wp.vec2(s, d)
+
+
+@wp.func
+def on_target(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> wp.vec2:
+    """Distance along and offset from the lane that i changes to, or keeps to."""
+    base = st.target_lane[w, i]
+    s = st.lane_s_m[w, i]
+    if base == st.lane[w, i]:
+        return wp.vec2(s, st.lane_d_m[w, i])
+    guess = s * lanes.lane_length_m[base] / lanes.lane_length_m[st.lane[w, i]]
+    return project(lanes, base, st.x_m[w, i], st.y_m[w, i], guess)
 
 
 @wp.struct

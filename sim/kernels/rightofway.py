@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warp as wp
 
+from sim.kernels.priority import comes_first, on_other_side, passes
 from sim.kernels.signals import GREEN, RED, TICK, YELLOW, YELLOW_TIME
 from sim.kernels.wayfinding import tightness
 from sim.state import Driver, StateArrays
@@ -39,6 +40,10 @@ STALE_S = wp.constant(2.0)
 SLOW_MPS = wp.constant(3.0)
 CLOSE_M = wp.constant(2.7)  # between cars that stand in a queue
 STREET_M = wp.constant(36.0)  # shorter lanes are pieces of a ring or a junction, in which nobody stays
+SIREN_MPS = wp.constant(5.0)  # no faster, and
+SIREN_LINE_M = wp.constant(8.0)  # no farther from the line, it asks for a junction on red
+SIREN_WAIT_S = wp.constant(1.0e4)  # it is heard before all others
+BRAKE_FOR_SIREN_MPS2 = wp.constant(2.5)
 
 
 @wp.func
@@ -146,6 +151,10 @@ def goes_first(
     st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: int, lane: int, c: int, in_m: float
 ) -> bool:  # fmt: skip
     """Must i wait for k, which has not been granted `lane` yet, `in_m` ahead of it?"""
+    if st.sirens[w] != 0:
+        if st.siren[w, i] != 0:  # of all others only those count that do not ask
+            coming = st.driver[w, k] != IDM and st.vx_mps[w, k] > 0.5 and light_of(st, lanes, w, lane) != RED
+            return coming and arrives_first(st, lanes, w, i, k, c, in_m)
     first = -lanes.conflict_rank[c]  # 1: k has precedence
     waited_i = st.waited_s[w, i]
     waited_k = st.waited_s[w, k]
@@ -163,9 +172,15 @@ def goes_first(
         return False  # k can still stop
     if v_k < 0.5 and (waited_k > 1.0 or scripted):
         return False
+    return arrives_first(st, lanes, w, i, k, c, in_m)
+
+
+@wp.func
+def arrives_first(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, c: int, in_m: float) -> bool:
+    """Would k, which drives on, be at the conflict stretch c before i is past it?"""
     at_i = -st.entry_in_m[w, i]
     i_out = time_to(lanes.conflict_to_m[c] - at_i + rear(st, w, i), wp.max(st.vx_mps[w, i], 0.0), START_MPS2)
-    k_in = time_to(lanes.conflict_other_from_m[c] + in_m - nose(st, w, k), v_k, 0.8)
+    k_in = time_to(lanes.conflict_other_from_m[c] + in_m - nose(st, w, k), wp.max(st.vx_mps[w, k], 0.0), 0.8)
     return k_in < i_out + MARGIN_S
 
 
@@ -196,6 +211,8 @@ def room_after(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, 
             if st.lane[w, k] == leave:
                 closed_up -= st.length_m[w, k] + CLOSE_M
                 if st.vx_mps[w, k] < SLOW_MPS:
+                    if st.hears[w, k] == i:
+                        continue  # makes way
                     room = wp.min(room, st.lane_s_m[w, k] - rear(st, w, k))
             else:
                 g = st.granted[w, k]
@@ -244,6 +261,8 @@ def wants_in(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> bool:
     if gap > 0.25 * v * v + v + 5.0:
         return False
     light = light_of(st, lanes, w, mine)
+    if st.siren[w, i] != 0 and (light == RED or light == YELLOW or lanes.lane_sign[mine] == STOP):
+        return v < SIREN_MPS and gap < SIREN_LINE_M
     if light == RED:
         return False
     if light == YELLOW:
@@ -262,7 +281,23 @@ def queues(st: StateArrays, w: int, actors: int, i: int) -> bool:
     for k in range(actors):
         if st.lane[w, k] == st.lane[w, i] and st.lane_s_m[w, k] > st.lane_s_m[w, i] and st.granted[w, k] < 0:
             if st.kind[w, k] >= CAR and st.kind[w, k] <= CYCLIST:
-                return True
+                if st.siren[w, i] == 0:
+                    return True
+                if not passes(st, w, i, k):
+                    return True
+    return False
+
+
+@wp.func
+def siren_crosses(st: StateArrays, lanes: LaneArrays, w: int, actors: int, lane: int, leave: int) -> bool:
+    """Does an emergency vehicle come that wants a junction lane in conflict with this one, or on the lane that it leads to?"""
+    for k in range(actors):
+        if st.siren[w, k] != 0 and on_other_side(st, lanes, w, k, leave):
+            return True
+        if comes_first(st, w, k, st.entry_in_m[w, k]) and st.entry_lane[w, k] >= 0:
+            if lanes.lane_junction[st.entry_lane[w, k]] == lanes.lane_junction[lane]:
+                if conflict_of(lanes, lane, st.entry_lane[w, k]) >= 0:
+                    return True
     return False
 
 
@@ -277,6 +312,9 @@ def answer(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> i
     if leave >= 0:
         if lacks_room(st, lanes, w, actors, i, mine, leave):
             return NONE
+    if st.sirens[w] != 0 and st.siren[w, i] == 0:
+        if siren_crosses(st, lanes, w, actors, mine, leave):
+            return WAITING
     for k in range(actors):
         kind = st.kind[w, k]
         if k != i and kind >= CAR and kind <= CYCLIST:
@@ -325,6 +363,13 @@ def withdraw(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) ->
         light = light_of(st, lanes, w, g)
         gap = line_gap(st, lanes, w, i)
         v = wp.max(st.vx_mps[w, i], 0.0)
+        if st.sirens[w] != 0:
+            if st.siren[w, i] != 0:
+                light = GREEN  # whatever it shows
+            elif v * v < 2.0 * BRAKE_FOR_SIREN_MPS2 * gap and siren_crosses(
+                st, lanes, w, actors, g, exit_lane(st, w, i, g)
+            ):
+                st.granted[w, i] = NONE
         if light == YELLOW and gap > 0.2:
             left = yellow_left(st, lanes, w, g)
             turning = lanes.lane_turn[g] == 1 and time_to(gap + 0.5, v, START_MPS2) < left
@@ -345,6 +390,7 @@ def grant_all(st: StateArrays, lanes: LaneArrays, w: int, actors: int) -> None:
     """Answer all requests of one world, longest wait first, ties by row."""
     for i in range(actors):
         withdraw(st, lanes, w, actors, i)
+    alarm = st.sirens[w] != 0
     last_wait = float(1.0e9)
     last_row = int(-1)
     for _ in range(actors):
@@ -353,6 +399,8 @@ def grant_all(st: StateArrays, lanes: LaneArrays, w: int, actors: int) -> None:
         for i in range(actors):
             if st.entry_lane[w, i] >= 0 and st.granted[w, i] != st.entry_lane[w, i]:
                 wait = st.waited_s[w, i]
+                if alarm:
+                    wait = wait + SIREN_WAIT_S * float(st.siren[w, i])
                 after = wait < last_wait or (wait == last_wait and i > last_row)
                 if after and wait > best_wait and wants_in(st, lanes, w, i):
                     best = i

@@ -52,6 +52,7 @@ HEAD_LIGHT = wp.constant(int(Material.HEAD_LIGHT))
 TAIL_LIGHT = wp.constant(int(Material.TAIL_LIGHT))
 SIGN = wp.constant(int(Material.SIGN))
 STREET_LAMP = wp.constant(int(Material.STREET_LAMP))
+BLUE_LAMP = wp.constant(int(Material.BLUE_LAMP))
 
 
 @wp.struct
@@ -121,6 +122,9 @@ def _own_light(g: GeometryArrays, light: Light, kind: int, base: wp.vec3, param:
         if actor >= 0:
             brake = wp.where(g.brake[actor] > 0.08, 1.0, 0.0)
         return wp.vec3(1.0, 0.012, 0.008) * (0.25 * light.night + 2.2 * brake)
+    elif kind == BLUE_LAMP:
+        if actor >= 0 and g.blue[wp.max(actor, 0)] == param:
+            return wp.vec3(0.004, 0.035, 1.0) * LAMP
     elif kind == STREET_LAMP:
         return wp.vec3(1.0, 0.8, 0.5) * (5.0 * wp.max(light.night - 0.2, 0.0))
     return wp.vec3(0.0)

@@ -1,9 +1,10 @@
 """Traffic: drivers that follow lanes and leaders, keep to limits, lights, signs and right of way, and change lanes.
 
-Three kernels a tick, each of which reads what the one before has left and writes nothing that its own threads read of
+Four kernels a tick, each of which reads what the one before has left and writes nothing that its own threads read of
 one another, so that results never depend on their order: `follow_lanes` (own row: where am I, where do I go next),
-`arrange` (one thread for each world: rights of way, one lane change), `steer_and_pedal` (own row: pedals). Following
-is the intelligent driver model (sim/kernels/idm.py), steering pure pursuit (Coulter 1992, CMU-RI-TR-92-01).
+`make_room` (one thread for each world: what everybody does about sirens, where there are any), `arrange` (one thread for
+each world: rights of way, one lane change), `steer_and_pedal` (own row: pedals). Following is the intelligent driver model
+(sim/kernels/idm.py), steering pure pursuit (Coulter 1992, CMU-RI-TR-92-01).
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from sim.kernels.following import interaction, look_ahead
 from sim.kernels.idm import BRAKE_LIMIT_MPS2, free_accel
 from sim.kernels.lanechange import SLOW_USER_MPS, consider_change, wish_on
 from sim.kernels.overtake import consider_overtaking, pulled_out
-from sim.kernels.paths import Path, make_path, path_point, point_index, project
+from sim.kernels.paths import Path, make_path, on_target, path_point, point_index, project
 from sim.kernels.rightofway import CAR, CYCLIST, IDM, NONE, grant_all, line_gap, nose, rear
+from sim.kernels.siren import in_the_way, listen
 from sim.kernels.wayfinding import choose
 from sim.state import Driver, StateArrays
 from stack.lanegraph import LaneArrays
@@ -152,6 +154,13 @@ def follow_lanes(st: StateArrays, lanes: LaneArrays):
 
 
 @wp.kernel(enable_backward=False)
+def make_room(st: StateArrays, lanes: LaneArrays, actors: int):
+    w = wp.tid()
+    if st.sirens[w] != 0:
+        listen(st, lanes, w, actors)
+
+
+@wp.kernel(enable_backward=False)
 def arrange(st: StateArrays, lanes: LaneArrays, actors: int):
     w = wp.tid()
     grant_all(st, lanes, w, actors)
@@ -203,6 +212,8 @@ def wheel_angle(
         goal = -wp.clamp(room, 0.0, EDGE_D_M)
     elif st.passing[w, i] >= 0:
         goal = pulled_out(st, w, i, st.passing[w, i])
+    if st.sirens[w] != 0:
+        goal = goal + st.aside_m[w, i]
     most = SIDEWAYS_MPS * ahead / wp.max(v, 0.5)
     aim = d + wp.clamp(goal - d, -most, most)
     tx = p[0] - aim * wp.sin(p[2]) - st.x_m[w, i]
@@ -220,23 +231,26 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
     if kind < CAR or kind > CYCLIST or st.driver[w, i] != IDM or st.lane[w, i] < 0:
         return
     v = wp.max(st.vx_mps[w, i], 0.0)
-    base = st.target_lane[w, i]
-    s = st.lane_s_m[w, i]
-    d = st.lane_d_m[w, i]
-    if base != st.lane[w, i]:
-        guess = s * lanes.lane_length_m[base] / lanes.lane_length_m[st.lane[w, i]]
-        there = project(lanes, base, st.x_m[w, i], st.y_m[w, i], guess)
-        s = there[0]
-        d = there[1]
-    path = make_path(lanes, base, st.next_lane[w, i], st.after_lane[w, i], s)
+    here = on_target(st, lanes, w, i)
+    d = here[1]
+    path = make_path(lanes, st.target_lane[w, i], st.next_lane[w, i], st.after_lane[w, i], here[0])
     a_max = wp.max(st.accel_max_mps2[w, i], 0.5)
-    accel = free_accel(v, wish_speed(st, lanes, w, i, path, v), a_max)
+    wish = wish_speed(st, lanes, w, i, path, v)
     aside = float(0.0)
     if st.passing[w, i] >= 0:
         aside = pulled_out(st, w, i, st.passing[w, i])
-    ahead = look_ahead(st, lanes, w, i, actors, path, v, SLOW_USER_MPS, aside)
-    consider_overtaking(st, lanes, w, actors, i, path, v, ahead)
-    worst = ahead.worst_mps2
+    if st.sirens[w] != 0:
+        wish = wp.min(wish, st.calm_mps[w, i])
+        aside = aside + st.aside_m[w, i]
+    accel = free_accel(v, wish, a_max)
+    worst = float(0.0)
+    if st.siren[w, i] != 0:
+        worst = in_the_way(st, lanes, w, i, actors, path, v, d)
+    else:
+        ahead = look_ahead(st, lanes, w, i, actors, path, v, SLOW_USER_MPS, aside)
+        if st.hears[w, i] < 0 or st.passing[w, i] >= 0:
+            consider_overtaking(st, lanes, w, actors, i, path, v, ahead)
+        worst = ahead.worst_mps2
     held = st.entry_lane[w, i] >= 0 and st.entry_in_m[w, i] > 0.0 and st.granted[w, i] != st.entry_lane[w, i]
     gap = float(1.0e6)
     if held:
@@ -270,6 +284,7 @@ def launch(
     each = (worlds, actors)
     return [
         wp.launch(follow_lanes, dim=each, inputs=[state, lanes], device=device, record_cmd=record_cmd),
+        wp.launch(make_room, dim=worlds, inputs=[state, lanes, actors], device=device, record_cmd=record_cmd),
         wp.launch(arrange, dim=worlds, inputs=[state, lanes, actors], device=device, record_cmd=record_cmd),
         wp.launch(
             steer_and_pedal, dim=each, inputs=[state, lanes, params_table, actors], device=device, record_cmd=record_cmd

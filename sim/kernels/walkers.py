@@ -41,6 +41,9 @@ OVER_PER_S = wp.constant(0.004)  # where the road can be crossed, away from cros
 KEEP_RIGHT_M = wp.constant(0.35)
 GIVE_UP_S = wp.constant(40.0)
 ROUND_S = wp.constant(3.0)  # before a car that stands in its way, after which a walker goes round it
+SIREN_M = wp.constant(60.0)  # nobody sets out before an emergency vehicle so near,
+SIREN_STANDS_S = wp.constant(5.0)  # unless it has stood for so long
+LEVEL_M = wp.constant(4.0)  # higher or lower is another road
 TURN_RADPS = wp.constant(4.0)
 
 
@@ -96,6 +99,19 @@ def clear_of_cars(st: StateArrays, w: int, actors: int, a: wp.vec3, b: wp.vec3, 
             if coming and not slow and not (lit and can_stop) and apart < v * (over_s + 1.0):
                 return False
     return True
+
+
+@wp.func
+def siren_near(st: StateArrays, w: int, actors: int, at: wp.vec3) -> bool:
+    """Does an emergency vehicle come, or drive away, near a point of the road?"""
+    for k in range(actors):
+        if st.siren[w, k] != 0 and st.stuck_s[w, k] < SIREN_STANDS_S:
+            dx = at[0] - st.x_m[w, k]
+            dy = at[1] - st.y_m[w, k]
+            near = dx * dx + dy * dy < SIREN_M * SIREN_M
+            if near and wp.abs(at[2] - st.z_m[w, k]) < LEVEL_M:
+                return True
+    return False
 
 
 @wp.func
@@ -201,6 +217,8 @@ def wait_at_kerb(st: StateArrays, walks: WalkArrays, w: int, i: int, actors: int
     if lit:
         for n in range(walks.light_count[path]):
             ready = ready and red_left(st, walks, w, walks.light[walks.light_start[path] + n]) > over_s + 0.5
+    if ready and st.sirens[w] != 0:
+        ready = not siren_near(st, w, actors, goal)
     if ready and clear_of_cars(st, w, actors, here, goal, over_s, lit):
         st.walk_mode[w, i] = CROSS
         if over >= 0:
