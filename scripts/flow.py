@@ -1,8 +1,7 @@
 """`python -m scripts.flow`: does traffic flow? Every map with 100 vehicles for ten minutes, and the highway at all densities.
 
 The table says who touched whom, who stood longest, how many junctions were crossed, and how fast cars drive that nothing holds
-up. The curve is flow over density on the highway's main line, beside what the intelligent driver model gives in equilibrium for
-the mean driver: gap(v) = (s0 + v T) / sqrt(1 - (v / v0)^4) (Treiber & Kesting, Traffic Flow Dynamics, 2013, eq. 11.19).
+up. The curve is flow over density on the highway's main line (scripts/fundamental.py).
 """
 
 from __future__ import annotations
@@ -22,9 +21,6 @@ VEHICLES, WALKERS, MINUTES = 100, 30, 10.0
 TICKS_PER_MINUTE = 1200
 FREE_M = 60.0  # nothing on the way within this: the car is not held up
 SAMPLE_TICKS = 20
-DENSITIES_PER_KM = (4, 8, 12, 16, 20, 26, 32, 40, 50)
-SETTLE_TICKS, CURVE_TICKS = 1800, 1200
-MAIN_LIMIT_MPS = 25.0
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,8 @@ class Flow:
     free_share: float  # speed over limit, mean over cars that nothing holds up; bicycles left out
 
 
-def started(name: str, seed: int, vehicles: int, walkers: int) -> Any:
-    """(batch of one world, lane graph) with as many vehicles as found room."""
+def started(name: str, seed: int, vehicles: int, walkers: int, lanes: Any = None) -> Any:
+    """(batch of one world, lane graph) with as many vehicles as found room, on `lanes` alone where they are given."""
     from sim.batch import Batch
     from sim.spawn import spawn
     from stack.opendrive import build_graph, find_map, load_map
@@ -51,7 +47,7 @@ def started(name: str, seed: int, vehicles: int, walkers: int) -> Any:
 
     graph = build_graph(load_map(find_map(name)))
     params = [load_vehicle(model) for model in MODELS]
-    rows = spawn(graph, params, seed, vehicles, walkers)
+    rows = spawn(graph, params, seed, vehicles, walkers, lanes=lanes)
     batch = Batch(graph, params, 1, len(rows["kind"]))
     batch.reset_world(0, rows, seed)
     return batch, graph
@@ -106,55 +102,8 @@ def _free_shares(batch: Any, graph: Any, moving: NDArray[np.bool_]) -> F64:
     return share
 
 
-def curve(seed: int = 0) -> list[dict[str, float]]:
-    """Density per km and lane, flow per hour and lane, and mean speed on the highway's main line, for DENSITIES_PER_KM."""
-    out = []
-    for density in DENSITIES_PER_KM:
-        _, graph = started("highway", seed, 1, 0)
-        main = (graph.lane_limit_mps > MAIN_LIMIT_MPS) & (graph.succ_count > 0) & (graph.lane_junction < 0)
-        km = float(graph.lane_length_m[main].sum()) / 1e3
-        batch, _ = started("highway", seed, round(density * km), 0)
-        lane, speed = batch.state.numpy("lane")[0], batch.state.numpy("vx_mps")[0]
-        count, passed = [], []
-        for tick in range(SETTLE_TICKS + CURVE_TICKS):
-            batch.step()
-            if tick >= SETTLE_TICKS and tick % SAMPLE_TICKS == 0:
-                on = (lane >= 0) & main[np.maximum(lane, 0)]
-                count.append(on.sum() / km)
-                passed.append(3.6 * speed[on].sum() / km)  # generalised flow of Edie: sum of speeds over length
-        k, q = float(np.mean(count)), float(np.mean(passed))
-        out.append({"per_km": round(k, 2), "per_h": round(q, 1), "mps": round(q / k / 3.6, 2)})
-        print(json.dumps(out[-1]), flush=True)
-    return out
-
-
-def theory(limit_mps: float = 120.0 / 3.6) -> tuple[F64, F64]:
-    """(density per km, flow per hour) of one lane in equilibrium, for the mean driver of sim/spawn.py."""
-    headway_s, gap_min_m, length_m, wish = 1.4, 2.5, 4.7, 0.975 * limit_mps
-    v = np.linspace(0.02, 0.995, 200) * wish
-    gap = (gap_min_m + v * headway_s) / np.sqrt(1.0 - (v / wish) ** 4)
-    density = 1e3 / (gap + length_m)
-    return density, density * v * 3.6
-
-
-def draw(points: list[dict[str, float]], path: Path) -> None:
-    """The curve as a picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 4), dpi=130, layout="constrained")
-    density, rate = theory()
-    axes.plot(density, rate, color="0.6", label="IDM in equilibrium, mean driver, 120 km/h")
-    axes.plot([p["per_km"] for p in points], [p["per_h"] for p in points], "o-", label="highway, measured")
-    axes.set(xlabel="vehicles per km and lane", ylabel="vehicles per hour and lane", xlim=(0, 60), ylim=(0, None))
-    axes.legend()
-    figure.savefig(path)
-    plt.close(figure)
-
-
 def main() -> None:
+    from scripts.fundamental import curve
     from sim.maps.generate import NAMED
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -166,7 +115,7 @@ def main() -> None:
         for seed in args.seeds:
             print(json.dumps(asdict(flow(name, seed))), flush=True)
     if args.curve:
-        draw(curve(), args.curve)
+        curve(args.curve)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from stack.frames import F64
 from stack.messages import F32, I32, U8
 
 POINT_STEP_M = 1.0
+FAST_MPS = 25.0  # on a road with a higher limit drivers look for their lane a kilometre ahead
 STOREY_M = 3.0  # lanes so far above or below a point belong to another storey
 MEDIAN_M = 0.5  # what is wider between the lanes of the two directions cannot be driven over
 YELLOW_S = 3.0  # CARLA's default; a signal shows green, then yellow for this long, then red
@@ -124,18 +125,27 @@ class LaneGraph:
 
     @cached_property
     def succ_way(self) -> I32:
-        """For each entry of `succ` the way that it leads: a number for the road and direction behind the next junction."""
+        """For each entry of `succ` the way that it leads: a number for the road and direction behind the next junction.
+
+        On fast roads that is the next junction however many sections away, and -2 where the lane ends before it and its
+        neighbour goes on; in towns, where lanes begin shortly before a junction, each section is a choice of its own.
+        """
+        fast = {key[0] for key, limit in zip(self.lane_key, self.lane_limit_mps, strict=True) if limit > FAST_MPS}
         number: dict[tuple[str, bool], int] = {}
         ways = np.empty(len(self.succ), np.int32)
         for k, lane in enumerate(self.succ):
-            seen = {int(lane)}
-            while self.lane_junction[lane] >= 0 and self.succ_count[lane]:
-                lane = self.succ[self.succ_start[lane]]
-                if int(lane) in seen:
-                    break
+            seen: set[int] = set()
+            inside = False
+            while int(lane) not in seen and self.succ_count[lane]:
                 seen.add(int(lane))
+                inside |= bool(self.lane_junction[lane] >= 0)
+                if self.lane_junction[lane] < 0 and (inside or self.lane_key[lane][0] not in fast):
+                    break
+                lane = self.succ[self.succ_start[lane]]
             road, _, side = self.lane_key[lane]
-            ways[k] = number.setdefault((road, side > 0), len(number))
+            beside = [b for b in (self.lane_left[lane], self.lane_right[lane]) if b >= 0 and self.succ_count[b]]
+            ended = not inside and not self.succ_count[lane] and beside and road in fast
+            ways[k] = -2 if ended else number.setdefault((road, side > 0), len(number))
         return ways
 
     @cached_property

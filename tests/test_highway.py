@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -40,12 +41,13 @@ def counts(road: str) -> list[int]:
     return [len(lanes_of(road, k)) for k in range(len(ROADS[road].sections))]
 
 
-def test_both_carriageways_close_a_ring_of_two_to_four_kilometres() -> None:
-    """Straight on from a lane of the main line one comes back to it, anticlockwise and clockwise."""
+def test_both_carriageways_close_a_ring_of_six_kilometres_without_sharp_bends() -> None:
+    """Straight on from a lane of the main line one comes back to it, anticlockwise and clockwise;
+    no bend is sharper than 120 km/h allows (RAA 2008, EKA 1 B: 720 m)."""
     through = [r for r in ROADS.values() if r in MAIN.values() or r in BELOW.values() or "past gore" in r.name]
     for side, turn in (("counter-clockwise", 1.0), ("clockwise", -1.0)):
         own = [road for road in through if road.name.split()[0] == side]
-        assert 2000.0 < sum(road.length_m for road in own) < 4000.0
+        assert 6000.0 < sum(road.length_m for road in own) < 7000.0
         ids = {road.id for road in own}
         ways = nx.DiGraph(
             (GRAPH.lane_key[a][0], GRAPH.lane_key[int(b)][0])
@@ -59,8 +61,12 @@ def test_both_carriageways_close_a_ring_of_two_to_four_kilometres() -> None:
             turned = np.unwrap(frame.hdg_rad)
             heading += turned[-1] - turned[0]
             bend = np.abs(np.diff(turned)) * 399.0 / road.length_m
-            assert bend.max() < 1.0 / 250.0
+            assert bend.max() < 1.0 / 720.0
         assert heading == pytest.approx(turn * 2.0 * np.pi, abs=1e-5)
+        lanes = np.isin([key[0] for key in GRAPH.lane_key], list(ids))
+        assert (
+            np.abs(GRAPH.curvature_1pm[np.repeat(lanes, GRAPH.lane_count)]).max() < 1.0 / 550.0
+        )  # where a taper moves them aside
 
 
 def test_lanes_are_gained_and_dropped_and_ramps_lie_beside_them() -> None:
@@ -257,9 +263,12 @@ def test_carlas_motorway_merges_inside_junctions_and_its_bridge_is_found() -> No
 
 
 def test_a_ring_too_small_for_its_interchanges_is_refused() -> None:
-    small = Highway(corners_m=((500.0, 0.0), (500.0, 700.0), (-500.0, 700.0), (-500.0, 0.0)))
+    corners = ((500.0, 0.0), (500.0, 700.0), (-500.0, 700.0), (-500.0, 0.0))
+    small = Highway(corners_m=corners, radius_m=300.0, limit_kmh=80)
     with pytest.raises(ValueError, match=r"highway: found .* expected 50 m or more"):
         random_map(NAMED["highway"][0], "small", small)
+    with pytest.raises(ValueError, match=r"highway: found a bend of 300 m, expected 720 m or more at 120 km/h"):
+        random_map(NAMED["highway"][0], "small", replace(small, limit_kmh=120))
 
 
 # ---------------------------------------------------------------- what stands there
@@ -335,7 +344,7 @@ def test_guard_rails_line_both_carriageways_on_both_sides() -> None:
         assert len(inner) == 0 or tree.query(inner[:, :2])[0].max() < 4.2
     boxes = SCENERY().static_boxes
     rail = boxes[boxes[:, 4] == 0.15]
-    assert rail[:, 3].sum() > 4 * 3500.0  # four lines round the ring, and the ramps
+    assert rail[:, 3].sum() > 4 * 6000.0  # four lines round the ring, and the ramps
 
 
 @pytest.mark.parametrize("seed", [0, 1])

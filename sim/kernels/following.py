@@ -26,8 +26,12 @@ LONG_M = wp.constant(6.5)
 SWING_M = wp.constant(1.5)  # of a long vehicle's nose in a bend
 LEVEL_M = wp.constant(4.0)  # who is this much higher or lower is on another road: over or under a bridge
 MERGE_S = wp.constant(6.0)  # a car whose lane ends within so many seconds
-MERGE_M = wp.constant(25.0)  # or metres is let in, and lets in whoever is ahead of it,
-COURTESY_MPS2 = wp.constant(3.5)  # by giving up so much of the free acceleration: braking at 2 or so
+MERGE_M = wp.constant(150.0)  # or metres is let in, and lets in whoever is ahead of it,
+COURTESY_MPS2 = wp.constant(2.5)  # by giving up so much of the free acceleration: braking at 2 or so
+YIELD_MPS2 = wp.constant(6.0)  # the same on the lane that ends itself
+MERGED_M = wp.constant(25.0)  # all gaps are open so long before the end
+ROOM_BEHIND_M = wp.constant(2.0)  # without which it does not come over
+STAND_BEFORE_END_M = wp.constant(16.0)  # where it stands at last; more than lanechange.END_ROOM_M
 KEEPS_M = wp.constant(0.4)  # off the middle of a lane, for one who is all on it
 FILLS = wp.constant(0.5)  # length over radius, from which two long vehicles do not pass each other in a bend
 BEND_STEP_M = wp.constant(3.0)
@@ -143,8 +147,11 @@ def squeezes_past(st: StateArrays, w: int, i: int, k: int) -> bool:
 
 @wp.func
 def zips(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path) -> float:
-    """How far ahead k is on the lane beside the path's first one, if one of the two lanes ends soon and its cars have to
-    come over; else 1e6. Whoever is ahead goes first, so that the lanes take turns."""
+    """Gap to keep to k on the lane beside the path's first one, if one of the two lanes ends soon, its cars have to come over,
+    and k goes first; else 1e6. Whose nose is ahead goes first, so that the lanes take turns.
+
+    The gap opens little by little, all of it MERGED_M before the end: two cars that stop side by side and start one after the
+    other pass half as many as two that roll. Nobody waits for one who stands at the end and still lacks ROOM_BEHIND."""
     lane = st.lane[w, k]
     if lane != lanes.lane_left[path.lane0] and lane != lanes.lane_right[path.lane0]:
         return 1.0e6
@@ -156,9 +163,18 @@ def zips(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path)
     if ends:
         left = lanes.lane_stop_s_m[lane] - st.lane_s_m[w, k] - nose(st, w, k)
         v = st.vx_mps[w, k]
-    if left > wp.max(MERGE_M, MERGE_S * v):
+    zone = wp.max(MERGE_M, MERGE_S * v)
+    if left > zone:
         return 1.0e6
-    return st.lane_s_m[w, k] * lanes.lane_length_m[path.lane0] / lanes.lane_length_m[lane] - path.from_s_m
+    at = st.lane_s_m[w, k] * lanes.lane_length_m[path.lane0] / lanes.lane_length_m[lane] - path.from_s_m
+    gap = at - rear(st, w, k) - nose(st, w, i)
+    if at + nose(st, w, k) <= nose(st, w, i):
+        return 1.0e6
+    if ends and gap + wp.max(left - STAND_BEFORE_END_M, 0.0) < ROOM_BEHIND_M:
+        return 1.0e6
+    still = wp.clamp((left - MERGED_M) / (zone - MERGED_M), 0.0, 1.0)
+    own = wp.max(st.vx_mps[w, i], 0.0)
+    return gap + still * (st.length_m[w, k] + 2.0 * st.gap_min_m[w, i] + own * st.headway_s[w, i])
 
 
 @wp.func
@@ -252,11 +268,12 @@ def look_ahead(
                                     continue
                                 at = float(1.0e6)
                         if at >= 1.0e6 and st.lane[w, k] >= 0:
-                            gap = zips(st, lanes, w, i, k, path) - rear(st, w, k) - front
-                            if gap > 0.0 and gap < 1.0e5:
+                            gap = zips(st, lanes, w, i, k, path)
+                            if gap < 1.0e5:
                                 lead = wp.max(st.vx_mps[w, k], 0.0)
-                                take = interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i])
-                                out.worst_mps2 = wp.max(out.worst_mps2, wp.min(take, COURTESY_MPS2))
+                                take = interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i] + 1.0)
+                                most = wp.where(lanes.succ_count[path.lane0] == 0, YIELD_MPS2, COURTESY_MPS2)
+                                out.worst_mps2 = wp.max(out.worst_mps2, wp.min(take, most))
                         if at >= 1.0e6 and aside == 0.0 and keeps_its_lane(st, lanes, w, k):
                             continue
                     if at < 1.0e6:

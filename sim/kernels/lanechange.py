@@ -15,15 +15,19 @@ from __future__ import annotations
 
 import warp as wp
 
+from sim.kernels.following import ROOM_BEHIND_M
 from sim.kernels.idm import free_accel, gap_term
 from sim.kernels.rightofway import CAR, CYCLIST, IDM, nose, rear
 from sim.kernels.wayfinding import choose, draw_way, lanes_off, leads_to
 from sim.state import StateArrays
-from stack.lanegraph import LaneArrays
+from stack.lanegraph import FAST_MPS, LaneArrays
 
 wp.set_module_options({"enable_backward": False})
 
-SAFE_MPS2 = wp.constant(2.0)  # the new follower may brake this hard
+SAFE_MPS2 = wp.constant(2.0)  # the new follower may brake this hard,
+FAST_SAFE_MPS2 = wp.constant(
+    3.5
+)  # on motorways nearly as hard as in the paper: else 70 m are too short a gap at 25 m/s
 URGENT_MPS2 = wp.constant(2.0)  # and so much harder where there is no time left
 POLITENESS = wp.constant(0.3)
 THRESHOLD_MPS2 = wp.constant(0.2)
@@ -35,6 +39,7 @@ ROOM_M = wp.constant(35.0)  # of lane left, to finish the change in
 END_ROOM_M = wp.constant(6.0)  # the same where a lane ends: from a stand
 SPEED_MIN_MPS = wp.constant(2.0)
 SLOW_USER_MPS = wp.constant(8.0)  # who wishes no more keeps to the edge of the road: bicycles
+FAST = wp.constant(FAST_MPS)
 SETTLED_M = wp.constant(25.0)  # this near to the end of a lane its successor stays as it is
 
 
@@ -45,10 +50,12 @@ def wish_on(st: StateArrays, lanes: LaneArrays, w: int, k: int, lane: int) -> fl
 
 
 @wp.func
-def accel_behind(st: StateArrays, lanes: LaneArrays, w: int, k: int, gap_m: float, lead_mps: float) -> float:
-    """Acceleration of k by the driver model behind a leader."""
+def accel_behind(
+    st: StateArrays, lanes: LaneArrays, w: int, k: int, lane: int, gap_m: float, lead_mps: float
+) -> float:  # fmt: skip
+    """Acceleration of k by the driver model on a lane, behind a leader."""
     v = wp.max(st.vx_mps[w, k], 0.0)
-    wish = wish_on(st, lanes, w, k, st.lane[w, k])
+    wish = wish_on(st, lanes, w, k, lane)
     a = wp.max(st.accel_max_mps2[w, k], 0.5)
     take = gap_term(
         v, gap_m, lead_mps, st.headway_s[w, k], a, wp.max(st.brake_comfort_mps2[w, k], 0.5), st.gap_min_m[w, k]
@@ -57,8 +64,17 @@ def accel_behind(st: StateArrays, lanes: LaneArrays, w: int, k: int, gap_m: floa
 
 
 @wp.func
+def comes_after(lanes: LaneArrays, lane: int, other: int) -> bool:
+    """Is `other` what a motorway's lane goes on as?"""
+    if lanes.lane_limit_mps[lane] > FAST and lanes.succ_count[lane] > 0:
+        return lanes.succ[lanes.succ_start[lane]] == other
+    return False
+
+
+@wp.func
 def neighbours(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, lane: int, s_m: float) -> wp.vec2i:
-    """Rows of the nearest vehicles ahead of and behind place s on a lane and the lanes that feed it; -1: none."""
+    """Rows of the nearest vehicles ahead of and behind place s on a lane and the lanes that feed it, on motorways on the
+    lane after it too; -1: none."""
     ahead = int(-1)
     behind = int(-1)
     ahead_m = float(120.0)
@@ -70,6 +86,8 @@ def neighbours(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, 
                 at = st.lane_s_m[w, k] - s_m
             elif st.next_lane[w, k] == lane:
                 at = st.lane_s_m[w, k] - lanes.lane_length_m[st.lane[w, k]] - s_m
+            elif comes_after(lanes, lane, st.lane[w, k]):
+                at = lanes.lane_length_m[lane] + st.lane_s_m[w, k] - s_m
             if at >= 0.0 and at < ahead_m:
                 ahead = k
                 ahead_m = at
@@ -90,17 +108,23 @@ def gain(
     v = wp.max(st.vx_mps[w, i], 0.0)
     now = neighbours(st, lanes, w, actors, i, own, s)
     new = neighbours(st, lanes, w, actors, i, lane, s_new)
-    a_old = accel_behind(st, lanes, w, i, 1.0e4, v)
-    a_new = a_old
+    a_old = accel_behind(st, lanes, w, i, own, 1.0e4, v)
+    judged = wp.where(pull > 0.0, own, lane)  # who wants to leave does not mind the limit of a deceleration lane
+    a_new = accel_behind(st, lanes, w, i, judged, 1.0e4, v)
     if now[0] >= 0:
         gap = st.lane_s_m[w, now[0]] - s - rear(st, w, now[0]) - nose(st, w, i)
-        if st.lane[w, now[0]] == own:
-            a_old = accel_behind(st, lanes, w, i, gap, st.vx_mps[w, now[0]])
+        past = comes_after(lanes, own, st.lane[w, now[0]])
+        if past:
+            gap = gap + lanes.lane_length_m[own]
+        if st.lane[w, now[0]] == own or past:
+            a_old = accel_behind(st, lanes, w, i, own, gap, st.vx_mps[w, now[0]])
     if new[0] >= 0:
         gap = st.lane_s_m[w, new[0]] - s_new - rear(st, w, new[0]) - nose(st, w, i)
+        if comes_after(lanes, lane, st.lane[w, new[0]]):
+            gap = gap + lanes.lane_length_m[lane]
         if gap < st.gap_min_m[w, i]:
             return -100.0
-        a_new = accel_behind(st, lanes, w, i, gap, st.vx_mps[w, new[0]])
+        a_new = accel_behind(st, lanes, w, i, judged, gap, st.vx_mps[w, new[0]])
         if a_new < -safe - 1.0:
             return -100.0
     follower = float(0.0)
@@ -110,12 +134,12 @@ def gain(
         if st.lane[w, f] != lane and st.target_lane[w, f] != lane:
             at = at - lanes.lane_length_m[st.lane[w, f]]
         gap = -at - rear(st, w, i) - nose(st, w, f)
-        if gap < 2.0:
+        if gap < ROOM_BEHIND_M:
             return -100.0
-        after = accel_behind(st, lanes, w, f, gap, v)
+        after = accel_behind(st, lanes, w, f, st.lane[w, f], gap, v)
         if after < -safe:
             return -100.0
-        follower = wp.min(after - accel_behind(st, lanes, w, f, gap + 30.0, v), 0.0)
+        follower = wp.min(after - accel_behind(st, lanes, w, f, st.lane[w, f], gap + 30.0, v), 0.0)
     # what the car gains at once weighs no more than a comfortable brake: a wall of a leader must not hide the way
     return wp.clamp(a_new - a_old, -safe, safe) + POLITENESS * follower + pull - THRESHOLD_MPS2
 
@@ -158,7 +182,8 @@ def consider_change(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: 
     off = lanes_off(lanes, own, st.way[w, i])
     urgent = wp.clamp(1.0 - (left_m - LANE_ROOM_M * float(off)) / URGENT_FROM_M, 0.0, 1.0)
     weight = PULL_MPS2 + URGENT_PULL_MPS2 * urgent
-    safe = SAFE_MPS2 + wp.where(off > 0, URGENT_MPS2 * urgent, 0.0)
+    safe = wp.where(lanes.lane_limit_mps[own] > FAST, FAST_SAFE_MPS2, SAFE_MPS2)
+    safe = safe + wp.where(off > 0, URGENT_MPS2 * urgent, 0.0)
     best = int(-1)
     best_gain = float(0.0)
     for side in range(2):

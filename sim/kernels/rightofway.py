@@ -44,6 +44,7 @@ SIREN_MPS = wp.constant(5.0)  # no faster, and
 SIREN_LINE_M = wp.constant(8.0)  # no farther from the line, it asks for a junction on red
 SIREN_WAIT_S = wp.constant(1.0e4)  # it is heard before all others
 BRAKE_FOR_SIREN_MPS2 = wp.constant(2.5)
+GORE_MPS = wp.constant(15.0)  # the limit of any lane past a motorway's gore is higher
 
 
 @wp.func
@@ -248,13 +249,20 @@ def lacks_room(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, 
 
 
 @wp.func
+def is_gore(lanes: LaneArrays, lane: int) -> bool:
+    """Is it a lane past a motorway's gore, which nothing crosses, joins or controls? Nobody needs leave to enter that."""
+    free = lanes.conflict_count[lane] == 0 and lanes.lane_signal[lane] < 0 and lanes.lane_sign[lane] <= 0
+    return free and lanes.lane_limit_mps[lane] > GORE_MPS
+
+
+@wp.func
 def wants_in(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> bool:
     """Is i near enough to ask, and do light and sign let it?"""
     mine = st.entry_lane[w, i]
     if mine < 0 or st.granted[w, i] == mine or st.driver[w, i] != IDM or st.entry_in_m[w, i] <= 0.0:
         return False
     kind = st.kind[w, i]
-    if kind < CAR or kind > CYCLIST:
+    if kind < CAR or kind > CYCLIST or is_gore(lanes, mine):
         return False
     gap = line_gap(st, lanes, w, i)
     v = wp.max(st.vx_mps[w, i], 0.0)

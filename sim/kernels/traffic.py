@@ -13,12 +13,12 @@ from typing import Any
 
 import warp as wp
 
-from sim.kernels.following import interaction, look_ahead
+from sim.kernels.following import STAND_BEFORE_END_M, interaction, look_ahead
 from sim.kernels.idm import BRAKE_LIMIT_MPS2, free_accel
 from sim.kernels.lanechange import SLOW_USER_MPS, consider_change, wish_on
 from sim.kernels.overtake import consider_overtaking, pulled_out
 from sim.kernels.paths import Path, make_path, on_target, path_point, point_index, project
-from sim.kernels.rightofway import CAR, CYCLIST, IDM, NONE, grant_all, line_gap, nose, rear
+from sim.kernels.rightofway import CAR, CYCLIST, IDM, NONE, grant_all, is_gore, line_gap, nose, rear
 from sim.kernels.siren import in_the_way, listen
 from sim.kernels.wayfinding import choose
 from sim.state import Driver, StateArrays
@@ -46,7 +46,6 @@ BEND_REACH_M = wp.constant(150.0)
 BEND_STEP_M = wp.constant(4.0)
 EDGE_D_M = wp.constant(1.0)  # bicycles keep so far to the right
 GRIP_USED = wp.constant(0.85)  # of the tyres' grip, by the hardest braking
-STAND_BEFORE_END_M = wp.constant(16.0)  # more than lanechange.END_ROOM_M
 AHEAD_MOST_M = wp.constant(35.0)  # of the point that drivers steer for
 CUT_MAX_M = wp.constant(1.2)  # by how much a rear axle keeps to the inside of a bend
 SIDEWAYS_MPS = wp.constant(1.1)  # in a lane change: 3.5 m in a little over 3 s
@@ -252,6 +251,8 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
             consider_overtaking(st, lanes, w, actors, i, path, v, ahead)
         worst = ahead.worst_mps2
     held = st.entry_lane[w, i] >= 0 and st.entry_in_m[w, i] > 0.0 and st.granted[w, i] != st.entry_lane[w, i]
+    if held:
+        held = not is_gore(lanes, st.entry_lane[w, i])
     gap = float(1.0e6)
     if held:
         gap = line_gap(st, lanes, w, i)

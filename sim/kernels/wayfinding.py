@@ -19,6 +19,7 @@ ROUTE = wp.constant(int(Stream.ROUTE))
 NONE = wp.constant(-1)
 MOST_OVER = wp.constant(3)  # lanes to the side that a driver thinks of
 LANE_PER_M = wp.constant(120.0)  # of road left for each lane further to the side
+EXIT = wp.constant(0.18)  # how often drivers leave a motorway, against staying on it: 15 in 100
 SWING_PER_M = wp.constant(0.16)  # tightest radius that a driver takes, over the vehicle's length squared: what its
 # nose swings out by is its square over twice the radius
 
@@ -101,7 +102,8 @@ def lanes_off(lanes: LaneArrays, lane: int, way: int) -> int:
 
 @wp.func
 def draw_way(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int, left_m: float) -> int:
-    """One of the ways that can still be reached from `lane` within `left_m`, each as likely as the others; -1: none."""
+    """One of the ways that can still be reached from `lane` within `left_m`, each as likely as the others but for exits of
+    motorways; -1: none."""
     reach = wp.min(1 + int(left_m / LANE_PER_M), MOST_OVER)
     best = int(NONE)
     best_draw = float(-1.0e6)
@@ -111,7 +113,11 @@ def draw_way(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int, left
         if k >= 0:
             for m in range(lanes.succ_count[k]):
                 way = lanes.succ_way[lanes.succ_start[k] + m]
+                if way < 0:
+                    continue
                 draw = uniform(st.seed[w], ROUTE, st.choices[w, i], i, way + 1)
+                if lanes.lane_limit_mps[k] < lanes.lane_limit_mps[lane]:  # a deceleration lane
+                    draw = wp.pow(draw, 1.0 / EXIT)
                 draw = draw - tightness_past(st, lanes, w, i, lanes.succ[lanes.succ_start[k] + m])
                 if draw > best_draw:
                     best = way

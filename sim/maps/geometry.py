@@ -17,7 +17,7 @@ from stack.frames import F64
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 SMALL_RAD = 1e-7  # corners flatter than this are no corners
-CLOTHOID_SHARE = 0.25  # of the corner's angle, turned in each of its two clothoids
+CLOTHOID_SHARE = 0.25  # of the corner's angle, turned in each of its two clothoids, where nothing else is asked for
 CLOTHOID_FROM_RAD = 0.05  # flatter corners get a plain arc
 
 
@@ -119,22 +119,26 @@ def _chain(x_m: float, y_m: float, heading_rad: float, pieces: list[tuple[float,
     return tuple(out)
 
 
-def _corner(angle_rad: float, clothoids: bool) -> tuple[float, list[tuple[float, float, float]]]:
-    """Tangent length and pieces of a corner of radius 1 m that turns by angle_rad (left positive)."""
+def _corner(angle_rad: float, clothoids: bool, share: float) -> tuple[float, list[tuple[float, float, float]]]:
+    """Tangent length and pieces of a corner of radius 1 m that turns by angle_rad (left positive), `share` of it in each
+    of its clothoids."""
     turn, sign = abs(angle_rad), math.copysign(1.0, angle_rad)
     if not clothoids or turn < CLOTHOID_FROM_RAD:
         return math.tan(0.5 * turn), [(turn, sign, sign)]
-    ramp = 2.0 * CLOTHOID_SHARE * turn  # a clothoid from 0 to 1/R turns by half its length over R
-    pieces = [(ramp, 0.0, sign), ((1.0 - 2.0 * CLOTHOID_SHARE) * turn, sign, sign), (ramp, sign, 0.0)]
+    ramp = 2.0 * share * turn  # a clothoid from 0 to 1/R turns by half its length over R
+    pieces = [(ramp, 0.0, sign), ((1.0 - 2.0 * share) * turn, sign, sign), (ramp, sign, 0.0)]
     last = _chain(0.0, 0.0, 0.0, pieces)[-1]
     x, y, _ = travel(last, last.length_m)
     return x - abs(y) / math.tan(turn), pieces
 
 
-def rounded(points: F64, radii_m: list[float], clothoids: bool = True, straight_m: float = 0.0) -> Path:
+def rounded(
+    points: F64, radii_m: list[float], clothoids: bool = True, straight_m: float = 0.0, share: float = CLOTHOID_SHARE
+) -> Path:
     """The polyline `points` (N, 2) with its N-2 inner corners rounded by the radii, or by less where they do not fit.
 
-    Corners share the segment between them by halves; straight_m stays straight at both ends.
+    Corners share the segment between them by halves; straight_m stays straight at both ends. A corner turns by `share` of
+    its angle in each of its clothoids.
     """
     steps = np.diff(points, axis=0)
     lengths = np.hypot(steps[:, 0], steps[:, 1])
@@ -146,7 +150,7 @@ def rounded(points: F64, radii_m: list[float], clothoids: bool = True, straight_
         angle = math.remainder(float(headings[i + 1] - headings[i]), math.tau)
         tangent, unit = 0.0, []
         if abs(angle) > SMALL_RAD:
-            unit_tangent, unit = _corner(angle, clothoids)
+            unit_tangent, unit = _corner(angle, clothoids, share)
             tangent = min(radius * unit_tangent, float(min(room[i], room[i + 1])))
             scale = tangent / unit_tangent
             unit = [(length * scale, start / scale, end / scale) for length, start, end in unit]

@@ -4,8 +4,9 @@ Both carriageways follow one line, the middle of the median, each in its own dir
 has half of the median, a margin, its lanes, where there is one an acceleration or deceleration lane, and a hard
 shoulder. Around an interchange it is cut into roads: the junction where the off-ramp leaves (the gore), the stretch
 below the bridge, the junction where the on-ramp arrives, and the main road on to the next interchange, on which a
-lane is gained or dropped. Measures follow the German guidelines for motorways (RAA 2008: cross-sections RQ 31 and RQ 36; RMS-1
-for lane lines). A tapering lane is "restricted", paved but not to be driven on: lanes of the lane graph are whole.
+lane is gained or dropped. Measures follow the German guidelines for motorways (RAA 2008: cross-sections RQ 31 and RQ 36, least
+radius and clothoids of bends; RMS-1 for lane lines). A tapering lane is "restricted", paved but not to be driven on: lanes of
+the lane graph are whole.
 """
 
 from __future__ import annotations
@@ -26,8 +27,15 @@ NOSE_M = 80.0  # length of the junctions at the gores: enough for a hard shoulde
 SOLID_M = 40.0  # of the line beside a gore that nobody may cross
 ACCELERATE_M, DECELERATE_M = 250.0, 200.0  # with a line that may be crossed
 OPEN_M, CLOSE_M = 60.0, 80.0  # tapers of the lanes beside the main line
-GAIN_M, END_M, DROP_M = 120.0, 300.0, 150.0  # taper of a lane that opens; announced end, and taper, of one that closes
+GAIN_M, END_M, DROP_M = (
+    240.0,
+    300.0,
+    240.0,
+)  # taper of a lane that opens; announced end, and taper, of one that closes: so
+# long that lanes which it moves aside bend no more than 1 m/s2 at the limit
 OFF_KMH = 80  # on a deceleration lane
+RADIUS_MIN_M = {120: 720.0, 100: 470.0, 80: 280.0}  # by limit in km/h (RAA 2008, classes EKA 1 B, EKA 2, EKA 3)
+CLOTHOID_SHARE = 0.05  # of a bend's angle: 116 m at a right angle, more than the least parameter R / 3 asks for
 EDGE = Line("solid", 0.3)
 BESIDE = Line("solid", 0.15)
 DASHES = Line("broken", 0.15, "both", 6.0, 12.0)
@@ -41,8 +49,8 @@ class Highway:
     """What makes an orbital motorway look like itself. Corners are those of a polygon, counter-clockwise; the first and
     third side are long and hold the interchanges."""
 
-    corners_m: tuple[tuple[float, float], ...] = ((730.0, 0.0), (785.0, 750.0), (-655.0, 820.0), (-730.0, 0.0))
-    radius_m: float = 280.0
+    corners_m: tuple[tuple[float, float], ...] = ((1120.0, 0.0), (1170.0, 1615.0), (-1080.0, 1655.0), (-1120.0, 0.0))
+    radius_m: float = 740.0  # of the middle of the median
     limit_kmh: int = 120
     near_limit_kmh: int = 100  # past the interchanges
     ramp_limit_kmh: int = 60
@@ -108,7 +116,14 @@ def ring(style: Highway) -> Path:
     """The middle of the median, counter-clockwise, from the middle of the first side to itself."""
     corners = np.array(style.corners_m)
     start = 0.5 * (corners[-1] + corners[0])
-    return rounded(np.vstack([start, corners, start]), [style.radius_m] * len(corners))
+    line = rounded(np.vstack([start, corners, start]), [style.radius_m] * len(corners), share=CLOTHOID_SHARE)
+    sharpest = 1.0 / max(max(abs(curve.start_1pm), abs(curve.end_1pm)) for curve in line)
+    if sharpest < RADIUS_MIN_M[style.limit_kmh]:
+        raise ValueError(
+            f"highway: found a bend of {sharpest:.0f} m, expected {RADIUS_MIN_M[style.limit_kmh]:.0f} m or more at "
+            f"{style.limit_kmh} km/h"
+        )
+    return line
 
 
 def carriageways(style: Highway) -> tuple[Carriageway, Carriageway]:
