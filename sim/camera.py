@@ -17,7 +17,7 @@ import warp as wp
 from sim.geometry import Geometry
 from sim.kernels.shade import Light, grain_table, tone_table
 from sim.kernels.shadow import place_casters, shadow_map
-from sim.kernels.texture import Textures, noise_picture
+from sim.kernels.texture import Textures, noise_picture, quads
 from sim.pinhole import Camera
 from sim.scenery import Scenery
 from sim.staged import MODULES, StagedCamera, is_staged
@@ -76,7 +76,7 @@ class Cameras:
 
 def _textures(scenery: Scenery, seed: int, device: str) -> Any:
     t: Any = Textures()
-    t.noise = wp.array(noise_picture(seed), device=device)
+    t.noise = wp.array(quads(noise_picture(seed)), device=device)
     t.palette = wp.array(scenery.palette, dtype=wp.vec3, device=device)
     facades = scenery.facades if len(scenery.facades) else np.zeros((1, 4), np.float32)
     t.facades = wp.array(facades, dtype=wp.vec4, device=device)

@@ -8,8 +8,8 @@ import warp as wp
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from sim.geometry import Geometry
-from sim.kernels.raster import View, clear_cover, new_cover, rasterise
-from sim.kernels.shade import Picture, shade
+from sim.kernels.raster import View, clear_cover, new_cover, rasterise, rasterise_all
+from sim.kernels.shade import TILE_PX, Picture, shade, shade_tiles
 from sim.sightings import Sightings
 from stack.frames import BODY_FROM_OPTICAL, F64, Pose, transform
 from stack.loop import TICK_S
@@ -62,14 +62,19 @@ class Camera:
         self._keys.zero_()
         wp.launch(clear_cover, dim=self._actors, inputs=[self._cover], device=self._device)
         inputs = [geometry, self._view, self._keys, self._cover]
-        wp.launch(rasterise, dim=self._chunks, inputs=inputs, device=self._device)
+        if wp.get_device(self._device).is_cuda:
+            wp.launch(rasterise, dim=self._chunks, inputs=inputs, device=self._device)
+        else:
+            wp.launch(rasterise_all, dim=1, inputs=inputs, device=self._device)
 
     def _expose(self, shared: tuple[Any, ...], film: tuple[Any, Any], grain_key: int) -> None:
         """The picture in all its modalities."""
         w, h, device = self.mount.width_px, self.mount.height_px, self._device
-        columns = 1 if wp.get_device(device).is_cuda else w  # a CPU thread does a whole row
-        inputs = [*shared, self._view, self._keys, *film, wp.uint32(grain_key), columns, self._picture]
-        wp.launch(shade, dim=(h, -(-w // columns)), inputs=inputs, device=device)
+        inputs = [*shared, self._view, self._keys, *film, wp.uint32(grain_key), self._picture]
+        if wp.get_device(device).is_cuda:
+            wp.launch(shade, dim=(h, w), inputs=inputs, device=device)
+        else:
+            wp.launch(shade_tiles, dim=(-(-h // TILE_PX[1]), -(-w // TILE_PX[0])), inputs=inputs, device=device)
 
     def image(self, tick: int) -> CameraImage:
         """The quantised picture."""

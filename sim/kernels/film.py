@@ -191,7 +191,7 @@ def collect(
             seen = wp.vec3(0.0)
             if face < 0:
                 if wp.length_sq(d) > 0.0:
-                    seen = sky(light, t.noise, wp.normalize(d))
+                    seen = sky(light, t, wp.normalize(d))
             else:
                 seen = colour_at(g, t, s, light, face, view.position, d, depth_of(keys[at]), per_px)
             colour = wp.where(layer == 0, seen, wp.lerp(colour, seen, share))

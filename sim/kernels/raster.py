@@ -14,6 +14,7 @@ from typing import Any
 import warp as wp
 
 from sim.geometry import GeometryArrays
+from sim.kernels.native import RASTER, source
 
 wp.set_module_options({"enable_backward": False})
 
@@ -200,6 +201,20 @@ def rasterise(g: GeometryArrays, view: View, keys: wp.array(dtype=wp.int64), cov
         p1 = view.camera_from_world @ (g.corner[3 * t + 1] - view.position)
         p2 = view.camera_from_world @ (g.corner[3 * t + 2] - view.position)
         draw_triangle(t, actor, p0, p1, p2, view, keys, cover)
+
+
+@wp.func_native(
+    "#if !defined(__CUDA_ARCH__)\n" + source(*RASTER, NEAR=NEAR_M, INV_NEAR=1.0 / NEAR_M, GRAIN=GRAIN_PX) + "\n#endif\n"
+)
+def _draw_chunks(g: GeometryArrays, view: View, keys: wp.array(dtype=wp.int64), cover: Cover):
+    """All that `rasterise` does, in vectors."""
+    ...
+
+
+@wp.kernel(enable_backward=False)
+def rasterise_all(g: GeometryArrays, view: View, keys: wp.array(dtype=wp.int64), cover: Cover):
+    """`rasterise` on a CPU: one thread in all."""
+    _draw_chunks(g, view, keys, cover)
 
 
 @wp.kernel(enable_backward=False)

@@ -87,31 +87,6 @@ def _tile(height: wp.array2d(dtype=wp.int32), out: ShadowArrays):
     out.span[at] = (greatest << 16) | (least & 65535)
 
 
-@wp.func
-def _texel(s: ShadowArrays, x: int, y: int, z: int) -> float:
-    return wp.where(int(s.height[_place(s, x, y)]) > z, 0.0, 1.0)
-
-
-@wp.func
-def sunlight(s: ShadowArrays, p: wp.vec3, normal: wp.vec3) -> float:
-    """Share of the sun that reaches a point of the scenery past other scenery (0..1), softened over one texel."""
-    q = s.sun_from_world @ (p + normal * 0.15)
-    fx, fy = (q[0] - s.origin[0]) / s.texel_m - 0.5, (q[1] - s.origin[1]) / s.texel_m - 0.5
-    x, y = int(wp.floor(fx)), int(wp.floor(fy))
-    u, v = fx - wp.floor(fx), fy - wp.floor(fy)
-    if x < 0 or y < 0 or x >= s.columns - 1 or y >= s.rows - 1:
-        return 1.0
-    z = int((q[2] + 0.25) * GRAIN)
-    span = s.span[_place(s, x, y)]  # most points need no other look
-    if (span >> 16) <= z:
-        return 1.0
-    if ((span << 16) >> 16) > z:
-        return 0.0
-    low = _texel(s, x, y, z) * (1.0 - u) + _texel(s, x + 1, y, z) * u
-    high = _texel(s, x, y + 1, z) * (1.0 - u) + _texel(s, x + 1, y + 1, z) * u
-    return low * (1.0 - v) + high * v
-
-
 @wp.kernel(enable_backward=False)
 def _enter_actors(g: GeometryArrays, sun: wp.vec3, out: ShadowArrays):
     """One thread per actor: set its bit in every cell that its box, its shadow or its gloom may touch."""
@@ -130,65 +105,6 @@ def _enter_actors(g: GeometryArrays, sun: wp.vec3, out: ShadowArrays):
     for y in range(wp.max(y0, 0), wp.min(y1, N_CELLS - 1) + 1):
         for x in range(wp.max(x0, 0), wp.min(x1, N_CELLS - 1) + 1):
             wp.atomic_or(out.cells, y, x, bit)
-
-
-@wp.func
-def _slab(o: float, d: float, low: float, high: float) -> wp.vec2:
-    inv = 1.0 / wp.where(wp.abs(d) < 1.0e-6, 1.0e-6, d)
-    a, b = (low - o) * inv, (high - o) * inv
-    return wp.vec2(wp.min(a, b), wp.max(a, b))
-
-
-@wp.func
-def _box_blocks(o: wp.vec3, d: wp.vec3, x0: float, x1: float, half: float, z0: float, z1: float) -> bool:
-    sx, sy, sz = _slab(o[0], d[0], x0, x1), _slab(o[1], d[1], -half, half), _slab(o[2], d[2], z0, z1)
-    enter = wp.max(sx[0], wp.max(sy[0], sz[0]))
-    leave = wp.min(sx[1], wp.min(sy[1], sz[1]))
-    return enter < leave and leave > 0.0
-
-
-@wp.func
-def actor_light(s: ShadowArrays, g: GeometryArrays, p: wp.vec3, own: int, sun: wp.vec3) -> wp.vec2:
-    """Shares of sun and of sky light that the actors let through to a point; `own`: the actor it is on, -1 none."""
-    x, y = int(wp.floor((p[0] - s.corner[0]) / CELL)), int(wp.floor((p[1] - s.corner[1]) / CELL))
-    out = wp.vec2(1.0, 1.0)
-    if x < 0 or y < 0 or x >= N_CELLS or y >= N_CELLS:
-        return out
-    mask = s.cells[y, x]
-    a = int(0)
-    while mask != wp.uint64(0):
-        if (mask & wp.uint64(255)) == wp.uint64(0):
-            mask = mask >> wp.uint64(8)
-            a += 8
-        elif (mask & wp.uint64(1)) != wp.uint64(0) and a != own:
-            out = wp.cw_mul(out, _past_one(g.base[a], g.size[a], g.heading[a], p, sun))
-            mask = mask >> wp.uint64(1)
-            a += 1
-        else:
-            mask = mask >> wp.uint64(1)
-            a += 1
-    return out
-
-
-@wp.func
-def _past_one(base: wp.vec3, size: wp.vec3, heading: wp.vec2, p: wp.vec3, sun: wp.vec3) -> wp.vec2:
-    """A body box and, on long ones, a narrower cabin for the sun; distance from the footprint for the sky."""
-    r = p - base
-    o = wp.vec3(r[0] * heading[0] + r[1] * heading[1], r[1] * heading[0] - r[0] * heading[1], r[2])
-    d = wp.vec3(sun[0] * heading[0] + sun[1] * heading[1], sun[1] * heading[0] - sun[0] * heading[1], sun[2])
-    a, b, h = 0.5 * size[0], 0.5 * size[1], size[2]
-    direct = float(1.0)
-    if h < 1.9 and size[0] > 3.0:
-        if _box_blocks(o, d, -0.98 * a, 0.98 * a, 0.97 * b, 0.25, 0.6 * h):
-            direct = 0.0
-        elif _box_blocks(o, d, -0.75 * a, 0.4 * a, 0.8 * b, 0.5 * h, 0.97 * h):
-            direct = 0.0
-    elif _box_blocks(o, d, -0.9 * a, 0.9 * a, 0.8 * b, 0.1, 0.97 * h):
-        direct = 0.0
-    gap_x, gap_y = wp.max(wp.abs(o[0]) - 0.95 * a, 0.0), wp.max(wp.abs(o[1]) - 0.92 * b, 0.0)
-    gap = wp.sqrt(gap_x * gap_x + gap_y * gap_y) + 0.6 * wp.abs(o[2])
-    sky = wp.clamp(0.25 + gap / 0.8, 0.0, 1.0)
-    return wp.vec2(direct, wp.where(o[2] < 0.7 * h, sky, 1.0))
 
 
 def shadow_map(geometry: Geometry, to_sun: F64) -> Any:
