@@ -11,7 +11,7 @@ import warp as wp
 from sim.kernels.idm import gap_term
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import Path, path_point, path_project, point_index
-from sim.kernels.rightofway import CYCLIST, IDM, nose, rear
+from sim.kernels.roadusers import CYCLIST, IDM, nose, rear
 from sim.kernels.walkers import CROSS, WAIT_GAP
 from sim.state import StateArrays
 from stack.labels import Kind

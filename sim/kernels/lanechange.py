@@ -17,7 +17,7 @@ import warp as wp
 
 from sim.kernels.following import ROOM_BEHIND_M
 from sim.kernels.idm import free_accel, gap_term
-from sim.kernels.rightofway import CAR, CYCLIST, IDM, nose, rear
+from sim.kernels.roadusers import CAR, CYCLIST, IDM, nose, rear
 from sim.kernels.wayfinding import choose, draw_way, lanes_off, leads_to
 from sim.state import StateArrays
 from stack.lanegraph import FAST_MPS, LaneArrays

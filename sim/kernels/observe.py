@@ -13,7 +13,8 @@ import warp as wp
 
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import make_path, path_point, point_index
-from sim.kernels.rightofway import CAR, CYCLIST, light_of, line_gap
+from sim.kernels.rightofway import light_of, line_gap
+from sim.kernels.roadusers import CAR, CYCLIST
 from sim.state import StateArrays
 from stack.labels import Kind
 from stack.lanegraph import STOREY_M, LaneArrays

@@ -11,7 +11,7 @@ import warp as wp
 from sim.kernels.following import LEVEL_M, Ahead
 from sim.kernels.lanechange import SLOW_USER_MPS, wish_on
 from sim.kernels.paths import Path, path_point, path_project, point_index
-from sim.kernels.rightofway import CYCLIST, nose, rear
+from sim.kernels.roadusers import CYCLIST, nose, rear
 from sim.state import StateArrays
 from stack.lanegraph import LaneArrays
 

@@ -11,24 +11,21 @@ from __future__ import annotations
 import warp as wp
 
 from sim.kernels.priority import comes_first, on_other_side, passes
+from sim.kernels.roadusers import CAR, CYCLIST, IDM, NONE, nose, rear
+from sim.kernels.room import COURTESY_S, exit_lane, lacks_room, room_after
 from sim.kernels.signals import GREEN, RED, TICK, YELLOW, YELLOW_TIME
 from sim.kernels.wayfinding import tightness
-from sim.state import Driver, StateArrays
-from stack.labels import Kind, Sign
+from sim.state import StateArrays
+from stack.labels import Sign
 from stack.lanegraph import LaneArrays
 
 wp.set_module_options({"enable_backward": False})
 
-IDM = wp.constant(int(Driver.IDM))
-CAR = wp.constant(int(Kind.CAR))
-CYCLIST = wp.constant(int(Kind.CYCLIST))
 STOP = wp.constant(int(Sign.STOP))
 
-NONE = wp.constant(-1)
 WAITING = wp.constant(-2)  # refused for a conflict, not for want of room
 STOP_WAIT_S = wp.constant(1.0)
 PATIENCE_S = wp.constant(8.0)  # after this, others of equal rank may not cut in
-COURTESY_S = wp.constant(12.0)  # after this, precedence is forgone in its favour
 MARGIN_S = wp.constant(1.5)  # between one car's leaving a conflict stretch and another's arrival
 BRAKE_MPS2 = wp.constant(3.0)  # what a driver brakes at for a light that turns yellow
 START_MPS2 = wp.constant(1.2)  # pulling away
@@ -37,26 +34,11 @@ SWING_REACH_M = wp.constant(7.0)
 REROUTE_S = wp.constant(30.0)  # of waiting for room, after which a driver goes another way
 TIGHT = wp.constant(1.2)
 STALE_S = wp.constant(2.0)
-SLOW_MPS = wp.constant(3.0)
-CLOSE_M = wp.constant(2.7)  # between cars that stand in a queue
-STREET_M = wp.constant(36.0)  # shorter lanes are pieces of a ring or a junction, in which nobody stays
 SIREN_MPS = wp.constant(5.0)  # no faster, and
 SIREN_LINE_M = wp.constant(8.0)  # no farther from the line, it asks for a junction on red
 SIREN_WAIT_S = wp.constant(1.0e4)  # it is heard before all others
 BRAKE_FOR_SIREN_MPS2 = wp.constant(2.5)
 GORE_MPS = wp.constant(15.0)  # the limit of any lane past a motorway's gore is higher
-
-
-@wp.func
-def nose(st: StateArrays, w: int, k: int) -> float:
-    """From the origin to the front bumper."""
-    return st.centre_m[w, k] + 0.5 * st.length_m[w, k]
-
-
-@wp.func
-def rear(st: StateArrays, w: int, k: int) -> float:
-    """From the origin back to the rear bumper."""
-    return 0.5 * st.length_m[w, k] - st.centre_m[w, k]
 
 
 @wp.func
@@ -183,69 +165,6 @@ def arrives_first(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, c:
     i_out = time_to(lanes.conflict_to_m[c] - at_i + rear(st, w, i), wp.max(st.vx_mps[w, i], 0.0), START_MPS2)
     k_in = time_to(lanes.conflict_other_from_m[c] + in_m - nose(st, w, k), wp.max(st.vx_mps[w, k], 0.0), 0.8)
     return k_in < i_out + MARGIN_S
-
-
-@wp.func
-def exit_lane(st: StateArrays, w: int, k: int, lane: int) -> int:
-    """The lane on which k leaves the junction lane `lane`."""
-    if st.lane[w, k] == lane:
-        return st.next_lane[w, k]
-    if st.next_lane[w, k] == lane:
-        return st.after_lane[w, k]
-    if st.after_lane[w, k] == lane:
-        return NONE  # not chosen yet
-    return st.lane[w, k]
-
-
-@wp.func
-def room_after(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, leave: int) -> float:
-    """Metres on the exit lane before the first slow car there, and no more than all on it would leave if they closed up, less
-    what others on their way will take up, and those who have waited for it too long already."""
-    room = float(1.0e6)
-    closed_up = float(1.0e6)
-    if lanes.lane_length_m[leave] > STREET_M:
-        closed_up = lanes.lane_stop_s_m[leave]
-    taken = float(0.0)
-    for k in range(actors):
-        kind = st.kind[w, k]
-        if k != i and kind >= CAR and kind <= CYCLIST:
-            if st.lane[w, k] == leave:
-                closed_up -= st.length_m[w, k] + CLOSE_M
-                if st.vx_mps[w, k] < SLOW_MPS:
-                    if st.hears[w, k] == i:
-                        continue  # makes way
-                    room = wp.min(room, st.lane_s_m[w, k] - rear(st, w, k))
-            else:
-                g = st.granted[w, k]
-                if g < 0 and st.waited_s[w, k] > COURTESY_S and st.waited_s[w, k] > st.waited_s[w, i]:
-                    g = st.entry_lane[w, k]
-                if g >= 0 and exit_lane(st, w, k, g) == leave:
-                    taken += st.length_m[w, k] + 3.0
-    return wp.min(room, closed_up) - taken
-
-
-@wp.func
-def blocks_nobody(lanes: LaneArrays, lane: int) -> bool:
-    """Is this a piece of a ring, into which only lanes that yield run, at its end? Who stands on it is in no one's way, and
-    the ring moves as one queue."""
-    met = int(0)
-    if lanes.lane_length_m[lanes.succ[lanes.succ_start[lane]]] > STREET_M:
-        return False
-    for n in range(lanes.conflict_count[lane]):
-        c = lanes.conflict_start[lane] + n
-        if lanes.conflict_from_m[c] > 0.6 or lanes.conflict_other_from_m[c] > 0.6:
-            if lanes.conflict_rank[c] <= 0 or lanes.conflict_to_m[c] < lanes.lane_length_m[lane] - 0.6:
-                return False
-            met += 1
-    return met > 0
-
-
-@wp.func
-def lacks_room(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, mine: int, leave: int) -> bool:
-    """Would i have to stop on `mine`, in the way of others, since its exit lane is full?"""
-    if blocks_nobody(lanes, mine):
-        return False
-    return room_after(st, lanes, w, actors, i, leave) < st.length_m[w, i] + 3.0
 
 
 @wp.func

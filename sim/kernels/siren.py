@@ -18,7 +18,9 @@ import warp as wp
 from sim.kernels.following import LEVEL_M, PEDESTRIAN, interaction, seen_by_geometry, walker_gap
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import Path, make_path, on_target, path_project, point_index
-from sim.kernels.rightofway import CYCLIST, IDM, exit_lane, light_of, line_gap, nose, rear
+from sim.kernels.rightofway import light_of, line_gap
+from sim.kernels.roadusers import CYCLIST, IDM, nose, rear
+from sim.kernels.room import exit_lane
 from sim.kernels.signals import GREEN, TICK
 from sim.state import StateArrays
 from stack.lanegraph import LaneArrays

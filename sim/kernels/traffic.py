@@ -18,7 +18,8 @@ from sim.kernels.idm import BRAKE_LIMIT_MPS2, free_accel
 from sim.kernels.lanechange import SLOW_USER_MPS, consider_change, wish_on
 from sim.kernels.overtake import consider_overtaking, pulled_out
 from sim.kernels.paths import Path, make_path, on_target, path_point, point_index, project
-from sim.kernels.rightofway import CAR, CYCLIST, IDM, NONE, grant_all, is_gore, line_gap, nose, rear
+from sim.kernels.rightofway import grant_all, is_gore, line_gap
+from sim.kernels.roadusers import CAR, CYCLIST, IDM, NONE, nose, rear
 from sim.kernels.siren import in_the_way, listen
 from sim.kernels.wayfinding import choose
 from sim.state import Driver, StateArrays
