@@ -24,8 +24,8 @@ from scripts.flow import started
 from stack.messages import F64
 
 CELL_M, NEAR_M = 100.0, 150.0
-DENSITIES_PER_KM = (4, 8, 12, 16, 20, 25, 30, 36, 44, 52, 60)  # of each lane, at the start
-SETTLE_TICKS, WINDOW_TICKS, WINDOWS, SAMPLE_TICKS = 2400, 1200, 6, 10
+DENSITIES_PER_KM = (4, 8, 12, 16, 20, 25, 30, 40, 50, 60)  # of each lane, at the start
+SETTLE_TICKS, WINDOW_TICKS, WINDOWS, SAMPLE_TICKS = 2400, 1200, 4, 10
 FREE = 0.99
 LIMIT_MPS = 120.0 / 3.6
 APART = f"within {NEAR_M:.0f} m of ramps, drop and gain"
