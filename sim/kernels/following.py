@@ -36,6 +36,7 @@ KEEPS_M = wp.constant(0.4)  # off the middle of a lane, for one who is all on it
 FILLS = wp.constant(0.5)  # length over radius, from which two long vehicles do not pass each other in a bend
 BEND_STEP_M = wp.constant(3.0)
 BEND_VIEW_M = wp.constant(40.0)  # what long vehicles look further ahead
+CUT_MAX_M = wp.constant(1.2)  # by how much a rear axle keeps to the inside of a bend
 BESIDE_M = wp.constant(0.5)  # free width to a cyclist from which one drives past
 
 
@@ -70,6 +71,12 @@ def place_of(st: StateArrays, lanes: LaneArrays, w: int, k: int, path: Path, own
     if path.lane2 >= 0 and (lane == path.lane2 or target == path.lane2):
         return path.end1_m + s
     return 1.0e6
+
+
+@wp.func
+def cut_in(front: float, bend_1pm: float) -> float:
+    """How far to the inside a vehicle keeps in a bend: half of what its front corner swings out."""
+    return wp.clamp(0.25 * front * front * bend_1pm, -CUT_MAX_M, CUT_MAX_M)
 
 
 @wp.func
@@ -126,6 +133,8 @@ def seen_by_geometry(
     if long and c < 0.5 and st.yaw_rate_radps[w, k] * wp.sin(at[2] - yaw) < -0.02:
         margin = SWING_M  # it turns into the road on our left, and swings out farther yet
         deep = deep + SWING_M
+    if st.length_m[w, i] > LONG_M:  # in bends its body is not over the lane's middle
+        aside = aside + cut_in(front, path_point(lanes, path, at[0])[3])
     if wp.abs(at[1] - aside) > wide + margin or at[0] < 0.5 * front:
         return wp.vec2(1.0e6, 0.0)
     return wp.vec2(at[0] - deep - front, wp.max(st.vx_mps[w, k] * c, 0.0))
@@ -210,7 +219,9 @@ def waits_before_bend(
     lane = st.lane[w, k]
     if lane < 0 or st.vx_mps[w, k] < 0.1:
         return 1.0e6
-    bend = narrow_bend(lanes, path, st.length_m[w, i], reach)
+    if lanes.lane_junction[path.lane0] >= 0:
+        return 1.0e6
+    bend = narrow_bend(lanes, path, st.length_m[w, i], wp.min(reach, path.end0_m))  # in junctions others decide
     gap = bend - nose(st, w, i) - 2.0
     if bend >= 1.0e6 or gap < 0.0:
         return 1.0e6
@@ -235,8 +246,6 @@ def look_ahead(
     y = st.y_m[w, i]
     c = wp.cos(st.yaw_rad[w, i])
     n = wp.sin(st.yaw_rad[w, i])
-    if aside == 0.0 and st.length_m[w, i] > LONG_M and st.target_lane[w, i] == own:
-        aside = st.lane_d_m[w, i]  # in bends its body is not over the lane's middle
     reach = 18.0 + 3.5 * v
     if st.length_m[w, i] > LONG_M:
         reach = reach + BEND_VIEW_M

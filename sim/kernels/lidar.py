@@ -45,6 +45,7 @@ REFLECTION: dict[Material, tuple[float, float]] = {
     Material.CAR_PAINT: (0.40, 0.04), Material.RUBBER: (0.06, 0.01), Material.LAMP_RED: (0.20, 0.10),
     Material.LAMP_YELLOW: (0.20, 0.10), Material.LAMP_GREEN: (0.20, 0.10), Material.HEAD_LIGHT: (0.20, 0.30),
     Material.TAIL_LIGHT: (0.20, 0.60), Material.SIGN: (0.50, 0.50), Material.STREET_LAMP: (0.30, 0.05),
+    Material.BLUE_LAMP: (0.20, 0.10),
     Material.FENCE: (0.35, 0.05),
 }  # fmt: skip
 

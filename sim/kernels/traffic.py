@@ -13,7 +13,7 @@ from typing import Any
 
 import warp as wp
 
-from sim.kernels.following import STAND_BEFORE_END_M, interaction, look_ahead
+from sim.kernels.following import STAND_BEFORE_END_M, cut_in, interaction, look_ahead
 from sim.kernels.idm import BRAKE_LIMIT_MPS2, free_accel
 from sim.kernels.lanechange import SLOW_USER_MPS, consider_change, wish_on
 from sim.kernels.overtake import consider_overtaking, pulled_out
@@ -48,7 +48,6 @@ BEND_STEP_M = wp.constant(4.0)
 EDGE_D_M = wp.constant(1.0)  # bicycles keep so far to the right
 GRIP_USED = wp.constant(0.85)  # of the tyres' grip, by the hardest braking
 AHEAD_MOST_M = wp.constant(35.0)  # of the point that drivers steer for
-CUT_MAX_M = wp.constant(1.2)  # by how much a rear axle keeps to the inside of a bend
 SIDEWAYS_MPS = wp.constant(1.1)  # in a lane change: 3.5 m in a little over 3 s
 
 
@@ -204,9 +203,8 @@ def wheel_angle(
     wheelbase = table[model, FRONT_AXLE] + table[model, REAR_AXLE]
     ahead = wp.clamp(0.9 * v, wp.max(3.5, 1.3 * wheelbase), AHEAD_MOST_M)
     p = path_point(lanes, path, ahead)
-    front = nose(st, w, i)
     bend = path_point(lanes, path, 0.5 * ahead)[3]
-    goal = wp.clamp(0.25 * front * front * bend, -CUT_MAX_M, CUT_MAX_M)  # half of what the front corner swings out
+    goal = cut_in(nose(st, w, i), bend)
     if st.wish_max_mps[w, i] < SLOW_USER_MPS:
         room = 0.5 * lanes.width_m[point_index(lanes, path.lane0, path.from_s_m)] - 0.6
         goal = -wp.clamp(room, 0.0, EDGE_D_M)

@@ -44,6 +44,7 @@ ROUND_S = wp.constant(3.0)  # before a car that stands in its way, after which a
 SIREN_M = wp.constant(60.0)  # nobody sets out before an emergency vehicle so near,
 SIREN_STANDS_S = wp.constant(5.0)  # unless it has stood for so long
 LEVEL_M = wp.constant(4.0)  # higher or lower is another road
+ROUND_M = wp.constant(5.0)  # how far ahead its point then runs
 TURN_RADPS = wp.constant(4.0)
 
 
@@ -310,7 +311,7 @@ def walk(st: StateArrays, walks: WalkArrays, actors: int):
         if left < 0.5:
             st.walk_mode[w, i] = WALK
         return
-    if left < 0.7:
+    if left < 0.7 or (st.stuck_s[w, i] > ROUND_S and left < ROUND_M):  # the point may lie in the car that it goes round
         s_new = s + sign * st.walk_speed_mps[w, i] * TICK
         st.walk_s_m[w, i] = s_new
         if mode == WALK:
