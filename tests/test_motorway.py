@@ -98,3 +98,33 @@ def test_some_leave_the_highway_at_its_exits_and_nearly_all_stay() -> None:
         before = lane
     stayed //= 2  # each passes the gore of the off-ramp and that of the on-ramp
     assert 0.03 < left / (left + stayed) < 0.2
+
+
+def test_nobody_is_stuck_where_two_wait_at_the_end_of_a_lane_and_one_beside_them() -> None:
+    """The first stands where its lane ends, the second right behind it, a foot in the other lane already, and those on
+    that lane wait for the second."""
+    graph = plain_graph(
+        [line((0, 0), (300, 0)), line((0, 3.75), (300, 3.75)), line((300, 3.75), (1500, 3.75))], [(1, 2)]
+    )
+    graph = beside(fast(graph), [(0, 1)])
+    batch = start(
+        graph, cars(graph, [(0, 280.3, 0.0), (0, 274.8, 0.0), (1, 267.0, 0.0), (1, 258.0, 0.0)], wish_max_mps=100.0)
+    )
+    batch.state.numpy("target_lane")[0, 1] = 1
+    for _ in range(800):
+        batch.step()
+        assert not overlaps(batch)
+    assert (column(batch, "x_m") > 400.0).all()
+
+
+def test_the_end_of_a_queue_is_seen_in_time() -> None:
+    """From 120 km/h to a stand, no harder than 1.5 times what is comfortable."""
+    graph = fast(plain_graph([line((0, 0), (1500, 0)), line((1500, 0), (1600, 0))], [(0, 1)]))
+    batch = start(graph, cars(graph, [(0, 900.0, 0.0), (0, 20.0, 33.0)], wish_max_mps=100.0))
+    batch.state.numpy("wish_factor")[0, 0] = 0.01
+    hardest = 0.0
+    for _ in range(1000):
+        batch.step()
+        hardest = min(hardest, float(column(batch, "ax_mps2")[1]))
+    assert column(batch, "vx_mps")[1] < 1.0 and -3.0 < hardest < -1.0
+    assert not overlaps(batch)

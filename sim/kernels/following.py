@@ -15,7 +15,7 @@ from sim.kernels.roadusers import CYCLIST, IDM, nose, rear
 from sim.kernels.walkers import CROSS, WAIT_GAP
 from sim.state import StateArrays
 from stack.labels import Kind
-from stack.lanegraph import LaneArrays
+from stack.lanegraph import FAST_MPS, LaneArrays
 
 wp.set_module_options({"enable_backward": False})
 
@@ -27,11 +27,13 @@ SWING_M = wp.constant(1.5)  # of a long vehicle's nose in a bend
 LEVEL_M = wp.constant(4.0)  # who is this much higher or lower is on another road: over or under a bridge
 MERGE_S = wp.constant(6.0)  # a car whose lane ends within so many seconds
 MERGE_M = wp.constant(150.0)  # or metres is let in, and lets in whoever is ahead of it,
-COURTESY_MPS2 = wp.constant(2.5)  # by giving up so much of the free acceleration: braking at 2 or so
+COURTESY_MPS2 = wp.constant(3.5)  # by giving up so much of the free acceleration: braking at 2 or so
 YIELD_MPS2 = wp.constant(6.0)  # the same on the lane that ends itself
 MERGED_M = wp.constant(25.0)  # all gaps are open so long before the end
 ROOM_BEHIND_M = wp.constant(2.0)  # without which it does not come over
 STAND_BEFORE_END_M = wp.constant(16.0)  # where it stands at last; more than lanechange.END_ROOM_M
+FAST = wp.constant(FAST_MPS)
+SEE_MPS2 = wp.constant(3.4)  # on motorways the end of a queue is seen from where drivers begin to brake for it
 KEEPS_M = wp.constant(0.4)  # off the middle of a lane, for one who is all on it
 FILLS = wp.constant(0.5)  # length over radius, from which two long vehicles do not pass each other in a bend
 BEND_STEP_M = wp.constant(3.0)
@@ -249,6 +251,8 @@ def look_ahead(
     reach = 18.0 + 3.5 * v
     if st.length_m[w, i] > LONG_M:
         reach = reach + BEND_VIEW_M
+    if lanes.lane_limit_mps[path.lane0] > FAST:
+        reach = wp.max(reach, v * v / SEE_MPS2)
     alarm = st.sirens[w] != 0
     out = Ahead()
     out.slow_row = -1

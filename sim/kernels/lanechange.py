@@ -37,6 +37,9 @@ LANE_ROOM_M = wp.constant(60.0)  # of road that one change takes,
 URGENT_FROM_M = wp.constant(150.0)  # and this long before it grows urgent
 ROOM_M = wp.constant(35.0)  # of lane left, to finish the change in
 END_ROOM_M = wp.constant(6.0)  # the same where a lane ends: from a stand
+STANDS_MPS = wp.constant(0.5)  # a follower slower than this stands; out of a lane that ends one moves off
+STAND_BEHIND_M = wp.constant(0.5)  # from so little before it: it may wait for just that, with a foot in each lane
+SWING_OUT_M = wp.constant(3.0)  # nobody swings out from nearer behind one who waits to do so
 SPEED_MIN_MPS = wp.constant(2.0)
 SLOW_USER_MPS = wp.constant(8.0)  # who wishes no more keeps to the edge of the road: bicycles
 FAST = wp.constant(FAST_MPS)
@@ -103,6 +106,7 @@ def gain(
 ) -> float:  # fmt: skip
     """MOBIL's incentive to move to a neighbouring lane, less the threshold; -100 where that is unsafe."""
     own = st.lane[w, i]
+    ends = lanes.succ_count[own] == 0
     s = st.lane_s_m[w, i]
     s_new = s * lanes.lane_length_m[lane] / lanes.lane_length_m[own]
     v = wp.max(st.vx_mps[w, i], 0.0)
@@ -116,6 +120,8 @@ def gain(
         past = comes_after(lanes, own, st.lane[w, now[0]])
         if past:
             gap = gap + lanes.lane_length_m[own]
+        if ends and gap < SWING_OUT_M and st.target_lane[w, now[0]] == own:
+            return -100.0
         if st.lane[w, now[0]] == own or past:
             a_old = accel_behind(st, lanes, w, i, own, gap, st.vx_mps[w, now[0]])
     if new[0] >= 0:
@@ -134,7 +140,12 @@ def gain(
         if st.lane[w, f] != lane and st.target_lane[w, f] != lane:
             at = at - lanes.lane_length_m[st.lane[w, f]]
         gap = -at - rear(st, w, i) - nose(st, w, f)
-        if gap < ROOM_BEHIND_M:
+        room = float(ROOM_BEHIND_M)
+        if ends and st.lane[w, f] == own:
+            gap = s - st.lane_s_m[w, f] - rear(st, w, i) - nose(st, w, f)
+        if ends and st.vx_mps[w, f] < STANDS_MPS:
+            room = STAND_BEHIND_M
+        if gap < room:
             return -100.0
         after = accel_behind(st, lanes, w, f, st.lane[w, f], gap, v)
         if after < -safe:
