@@ -108,7 +108,7 @@ def test_nobody_is_stuck_where_two_wait_at_the_end_of_a_lane_and_one_beside_them
     )
     graph = beside(fast(graph), [(0, 1)])
     batch = start(
-        graph, cars(graph, [(0, 280.3, 0.0), (0, 274.8, 0.0), (1, 267.0, 0.0), (1, 258.0, 0.0)], wish_max_mps=100.0)
+        graph, cars(graph, [(0, 281.0, 0.0), (0, 275.0, 0.0), (1, 267.0, 0.0), (1, 258.0, 0.0)], wish_max_mps=100.0)
     )
     batch.state.numpy("target_lane")[0, 1] = 1
     for _ in range(800):
