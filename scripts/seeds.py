@@ -2,6 +2,7 @@
 
     python -m scripts.seeds --out docs                        every row of the table, seeds 0..19
     python -m scripts.seeds --rows network+policy --seeds 5   part of it
+    python -m scripts.seeds --name weathers --rows "in fog" "in night" --seeds 5
 
 Each drive is a process of its own; finished drives are kept in out/seeds/NAME and not driven again: move that folder away after a
 change of anything that drives. Rows that are not asked for stay in the table as they were.
@@ -30,6 +31,10 @@ ROWS: dict[str, list[str]] = {
     "blind cameras": ["--config", "configs/ablation_blind.yaml"],
     "zeroed policy": ["--config", "configs/ablation_dead.yaml"],
 }
+WEATHERS = {
+    f"in {name}": ["--weather", name] for name in ("cloudy", "dusk", "fog", "rain", "night")
+}  # network + policy
+ALL = ROWS | WEATHERS
 
 
 def machine() -> str:
@@ -53,7 +58,7 @@ def one(row: str, seed: int, extra: list[str], kept: Path) -> dict[str, Any]:
         at = commit()
         drive = f"-m scripts.cli drive --seed {seed} --device cpu --json".split()
         command = [sys.executable, *drive, str(path)]
-        done = subprocess.run([*command, *ROWS[row], *extra], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, *ALL[row], *extra], cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{row} seed {seed}: exit code {done.returncode}\n{done.stderr[-2000:]}")
         driven = json.loads(path.read_text(encoding="utf-8"))
@@ -106,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder for seeds_NAME.md and .json")
     parser.add_argument("--name", default="town", help="name of the table; drives are kept in out/seeds/NAME")
-    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ALL))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--map", help="map file of another scenario, as for `ringroad drive`")
@@ -123,7 +128,7 @@ def main() -> None:
     page = given.out / f"seeds_{given.name}.json"
     before = json.loads(page.read_text(encoding="utf-8")) if page.is_file() else {}
     results: dict[str, list[dict[str, Any]]] = {
-        row: before.get(row, []) for row in ROWS if row in before or row in given.rows
+        row: before.get(row, []) for row in ALL if row in before or row in given.rows
     }
     results |= {row: [] for row in given.rows}
     for (row, _), result in zip(jobs, done, strict=True):
