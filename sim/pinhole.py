@@ -8,7 +8,7 @@ import warp as wp
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from sim.geometry import Geometry
-from sim.kernels.raster import View, clear_cover, new_cover, rasterise, rasterise_all
+from sim.kernels.raster import View, clear_cover, draw_all, new_cover
 from sim.kernels.shade import TILE_PX, Picture, shade, shade_tiles
 from sim.sightings import Sightings
 from stack.frames import BODY_FROM_OPTICAL, F64, Pose, transform
@@ -61,11 +61,7 @@ class Camera:
         """Which triangle each sample sees, and the actors' silhouettes."""
         self._keys.zero_()
         wp.launch(clear_cover, dim=self._actors, inputs=[self._cover], device=self._device)
-        inputs = [geometry, self._view, self._keys, self._cover]
-        if wp.get_device(self._device).is_cuda:
-            wp.launch(rasterise, dim=self._chunks, inputs=inputs, device=self._device)
-        else:
-            wp.launch(rasterise_all, dim=1, inputs=inputs, device=self._device)
+        draw_all(geometry, self._chunks, self._view, self._keys, self._cover)
 
     def _expose(self, shared: tuple[Any, ...], film: tuple[Any, Any], grain_key: int) -> None:
         """The picture in all its modalities."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim.geometry import Geometry
 from sim.kernels.blur import Motion, longest, smear, ways
 from sim.kernels.film import Fisheye, add_beyond, clear_bounds, collect, develop, gather, gather_cover
-from sim.kernels.raster import View, clear_cover, new_cover, rasterise
+from sim.kernels.raster import View, clear_cover, draw_all, new_cover
 from sim.lens import FACES, Cube, cube, growing_to, sample_rays
 from sim.optics import LensDirt
 from sim.pinhole import FAR_M, SAMPLES_PER_PX, Camera
@@ -146,8 +146,7 @@ class _Faces:
         for k, turn in enumerate(FACES):
             self._view.camera_from_world = wp.mat33((world_from_camera[:3, :3] @ turn).T)
             wp.launch(clear_cover, dim=self._actors, inputs=[self._covers[k]], device=self._device)
-            inputs = [geometry, self._view, self.keys[k], self._covers[k]]
-            wp.launch(rasterise, dim=self._chunks, inputs=inputs, device=self._device)
+            draw_all(geometry, self._chunks, self._view, self.keys[k], self._covers[k])
 
     def take_cover(self, view: Any, out: Any) -> None:
         """Silhouettes as the picture has them."""

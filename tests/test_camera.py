@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import warp as wp
 from torchvision.io import decode_jpeg
 
 from sim.actor_meshes import library
 from sim.camera import Cameras
-from sim.geometry import Geometry, Material, Mesh, encode
+from sim.geometry import Geometry, Material, Mesh, box_mesh, encode
+from sim.kernels.shade import shade
 from sim.meshes import moved, polygon, rectangle
 from sim.palette import Colour, palette
 from sim.scenery import Scenery
@@ -19,6 +23,7 @@ from sim.weather import WEATHERS, varied, weather
 from stack.frames import Pose
 from stack.labels import Kind, LightState, Semantic
 from stack.messages import CameraMount, Rig
+from stack.seeds import Stream, draws
 
 RIG = Rig(cameras=(CameraMount("wide", 320, 180, np.deg2rad(90.0), 1.6, 0.0, 1.5),))
 SIZES = {Kind.CAR: (4.5, 1.8, 1.5), Kind.TRUCK: (8.0, 2.4, 3.2), Kind.PEDESTRIAN: (0.5, 0.5, 1.8)}
@@ -128,6 +133,37 @@ def test_lamps_show_their_signal(name: str) -> None:
         seen[light] = (patch[0] - patch[1]).max(), (patch[1] - patch[0]).max()
     assert seen[LightState.RED][0] > 40 and seen[LightState.RED][0] > 2 * seen[LightState.GREEN][0]
     assert seen[LightState.GREEN][1] > 30 and seen[LightState.GREEN][1] > 1.5 * seen[LightState.RED][1]
+
+
+@pytest.mark.parametrize("name", sorted(WEATHERS))
+def test_vectors_shade_as_threads_of_a_gpu(name: str) -> None:
+    """All materials, each on something beside the road, in a picture whose sides are no multiple of a vector."""
+    things = [
+        moved(box_mesh(np.array([3.0, 3.0, 4.0]), Semantic.BUILDING, encode(kind, 32)), 8.0 + 4.0 * (k // 2), y, 0.0)
+        for k, kind in enumerate(Material)
+        for y in (-6.0 if k % 2 else 6.0,)
+    ]
+    scenery, geometry, state = world(things)
+    scenery = replace(scenery, facades=np.array([[0.0, 2.9, 2.1, 0.5]], np.float32))
+    for row, (kind, x) in enumerate([(Kind.CAR, 9.0), (Kind.TRUCK, 24.0), (Kind.PEDESTRIAN, 6.0)], 1):
+        place(state, row, kind, x, 1.5 * row - 3.0, 0.3 * row)
+    geometry.update(state)
+    cameras = Cameras(replace(RIG, cameras=(replace(RIG.cameras[0], width_px=333, height_px=171),)), geometry, scenery,
+                      weather(name), 1)  # fmt: skip
+    cameras.render(Pose(0.0, 0.0), 0)
+    camera = cameras._cameras[0]
+    fields = ("rgb", "depth_m", "semantic", "instance", "visible")
+    vectors = {field: getattr(camera._picture, field).numpy().copy() for field in fields}
+    camera._picture.visible.zero_()
+    shared = geometry.arrays, cameras._textures, cameras._shadows, cameras._light
+    key = wp.uint32(draws(1, Stream.CAMERA, 0, n=1)[0])
+    wp.launch(shade, dim=(171, 333), inputs=[*shared, camera._view, camera._keys, *cameras._film, key, camera._picture],
+              device="cpu")  # fmt: skip
+    threads = {field: getattr(camera._picture, field).numpy() for field in fields}
+    for field in fields[1:]:
+        assert np.array_equal(vectors[field], threads[field])
+    off = np.abs(vectors["rgb"].astype(int) - threads["rgb"])
+    assert (off > 1).mean() < 1e-4 and off.mean() < 0.01 and vectors["rgb"].std() > 10.0
 
 
 def test_every_weather_gives_a_usable_picture() -> None:

@@ -10,7 +10,7 @@ import warp as wp
 
 from sim.actor_meshes import library
 from sim.geometry import Geometry, Mesh, box_mesh
-from sim.kernels.raster import View, clear_cover, new_cover, rasterise
+from sim.kernels.raster import View, clear_cover, draw_all, new_cover, rasterise
 from sim.state import State
 from stack.frames import BODY_FROM_OPTICAL, apply, intrinsics, inverse, project, transform
 from stack.labels import Kind, Semantic
@@ -73,19 +73,37 @@ def town() -> tuple[Geometry, State]:
     return geometry, state
 
 
-def draw(geometry: Geometry, world_from_camera: Any, step: float = 1.0, used: Any = None) -> tuple[Any, Any, Any]:
-    """(H, W) triangle (-1 none) and depth, and the cover (`used`: of a picture before), sampled at pixel centres."""
+def draw(
+    geometry: Geometry, world_from_camera: Any, step: float = 1.0, used: Any = None, by_chunks: bool = False
+) -> tuple[Any, Any, Any]:
+    """(H, W) triangle (-1 none) and depth, and the cover (`used`: of a picture before), sampled at pixel centres.
+    `by_chunks`: by the kernel of GPUs."""
     v: Any = View()
     v.camera_from_world, v.position = wp.mat33(world_from_camera[:3, :3].T), wp.vec3(*world_from_camera[:3, 3])
     v.focal_px, v.centre_px, v.far_m = float(intrinsics(W, H, HFOV)[0, 0]), wp.vec2(W / 2, H / 2), 1000.0
     v.width, v.height, v.step, v.offset = W, H, step, 0.5
     keys, cover = wp.zeros(W * H, dtype=wp.int64, device="cpu"), used or new_cover(geometry.actors, W, H, "cpu")
     wp.launch(clear_cover, dim=geometry.actors, inputs=[cover], device="cpu")
-    wp.launch(rasterise, dim=geometry.chunks, inputs=[geometry.arrays, v, keys, cover], device="cpu")
+    if by_chunks:
+        wp.launch(rasterise, dim=geometry.chunks, inputs=[geometry.arrays, v, keys, cover], device="cpu")
+    else:
+        draw_all(geometry.arrays, geometry.chunks, v, keys, cover)
     k = keys.numpy().reshape(H, W)
     with np.errstate(divide="ignore"):
         depth = 1.0 / (k >> 32).astype(np.int32).view(np.float32)
     return (k & 0x7FFFFFFF) - 1, depth, cover
+
+
+@pytest.mark.parametrize("yaw", [0.7, -2.0])
+def test_vectors_draw_what_threads_of_a_gpu_draw(yaw: float) -> None:
+    geometry, _ = town()
+    world_from_camera = transform(5.0, -2.0, 1.2, yaw, -0.05, 0.02) @ BODY_FROM_OPTICAL
+    triangle, depth, cover = draw(geometry, world_from_camera)
+    other, far, silhouettes = draw(geometry, world_from_camera, by_chunks=True)
+    assert np.array_equal(triangle, other) and np.array_equal(depth, far)
+    assert len(np.unique(triangle)) > 100 and cover.total.numpy().any()
+    for name in ("bits", "total", "left", "right", "top", "bottom"):
+        assert np.array_equal(getattr(cover, name).numpy(), getattr(silhouettes, name).numpy())
 
 
 @wp.kernel(enable_backward=False)

@@ -125,7 +125,7 @@ def lidar(map_: str, seconds: float) -> Iterator[Figure]:
 
 def raster(map_: str, seconds: float) -> Iterator[Figure]:
     """Share of pixels whose triangle is the ray's, the sky included."""
-    from sim.kernels.raster import GRAIN_PX, View, clear_cover, new_cover, rasterise
+    from sim.kernels.raster import GRAIN_PX, View, clear_cover, draw_all, new_cover
 
     eye = mount(640, 360)
     street, shares = Street(map_, Rig(cameras=())), []
@@ -145,7 +145,7 @@ def raster(map_: str, seconds: float) -> Iterator[Figure]:
         g = street.geometry
         keys, cover = wp.zeros(w * h, dtype=wp.int64, device="cpu"), new_cover(g.actors, w, h, "cpu")
         wp.launch(clear_cover, dim=g.actors, inputs=[cover], device="cpu")
-        wp.launch(rasterise, dim=g.chunks, inputs=[g.arrays, view, keys, cover], device="cpu")
+        draw_all(g.arrays, g.chunks, view, keys, cover)
         found = (keys.numpy() & 0x7FFFFFFF).astype(np.int64) - 1
         a = g.arrays
         ahead = (a.chunk_centre.numpy().astype(np.float64) - origin) @ rotation[:, 2]

@@ -231,6 +231,13 @@ def clear_cover(cover: Cover):
     cover.bottom[a] = -1
 
 
+def draw_all(g: Any, chunks: int, view: Any, keys: Any, cover: Any) -> None:
+    """All chunks, by the kernel of the device on which `keys` lies; `rasterise` says what they must hold before."""
+    vectors = keys.device.is_cpu and view.width >= 8  # which are that wide
+    kernel, threads = (rasterise_all, 1) if vectors else (rasterise, chunks)
+    wp.launch(kernel, dim=threads, inputs=[g, view, keys, cover], device=keys.device)
+
+
 def new_cover(actors: int, width: int, height: int, device: str) -> Any:
     """A Cover for pictures of width x height samples."""
     cover: Any = Cover()

@@ -20,8 +20,7 @@ from sim.kernels.texture import Textures
 from stack.labels import Semantic
 from stack.seeds import Stream, generator, mix
 
-# LLVM must take every function into the kernel: a call copies the structs that it is given, 2 KB for each pixel. Colours
-# are rounded to 8 bits, so sums may be reordered (a tenth faster).
+# LLVM must take every function into the kernel: a call copies the structs that it is given, 2 KB for each pixel.
 INLINE = (
     "-march=native -ffp-contract=fast"
     " -mllvm=-inline-threshold=100000 -mllvm=-inline-cold-callsite-threshold=30000 -mllvm=-slp-recursion-max-depth=4"
@@ -79,7 +78,7 @@ class Picture:
 
 
 MATERIALS = {m.name: int(m) for m in Material}
-NUMBERS = {**MATERIALS, "CELLS": CELLS, "CELL_M": CELL_M, "LAMP": LAMP}
+NUMBERS = {**MATERIALS, "OWN_COLOURS": OWN_COLOURS, "CELLS": CELLS, "CELL_M": CELL_M, "LAMP": LAMP}
 
 
 @wp.func_native(
@@ -98,8 +97,10 @@ def sky(light: Light, t: Textures, d: wp.vec3) -> wp.vec3:
     source(*FACE, **NUMBERS)
     + """
     const int word = g.material.data[tri], own = word >> 8 & 255, actor = g.instance.data[tri] - 1;
-    const wp::vec3 base = own < 3 && actor >= 0 ? g.colour.data[3 * actor + own] : t.palette.data[own];
-    const V seen = face_light(word & 255, all(base), word >> 16, actor, all(g.normal.data[tri]), all(eye), all(d), depth, pixel_rad);
+    const wp::vec3* row = own < OWN_COLOURS && actor >= 0 ? g.colour.data + actor * OWN_COLOURS : t.palette.data;
+    const wp::vec3 base = row[own];
+    const V n = all(g.normal.data[tri]);
+    const V seen = face_light(word & 255, all(base), word >> 16, actor, n, all(eye), all(d), depth, pixel_rad);
     return wp::vec3(seen.x, seen.y, seen.z);
     """
 )
@@ -119,7 +120,6 @@ def colour_at(
         TILE_W=TILE_PX[0],
         TILE_H=TILE_PX[1],
         MATERIALS=len(Material),
-        OWN_COLOURS=OWN_COLOURS,
         SKY_LABEL=int(Semantic.SKY),
         TONE_MAX=TONE_MAX,
         DARKEST=2.0**-TONE_OCTAVES,
@@ -133,8 +133,10 @@ def colour_at(
 )
 def _shade_tile(
     g: GeometryArrays, t: Textures, s: ShadowArrays, light: Light, view: View, keys: wp.array(dtype=wp.int64),
-    tone: wp.array(dtype=wp.int16), grain: wp.array(dtype=wp.int8), grain_key: wp.uint32, tile_x: int, tile_y: int, out: Picture,
+    tone: wp.array(dtype=wp.int16), grain: wp.array(dtype=wp.int8), grain_key: wp.uint32, tile_x: int, tile_y: int,
+    out: Picture,
 ):  # fmt: skip
+    """The pixels of one tile, in vectors."""
     ...
 
 

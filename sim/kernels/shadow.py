@@ -2,7 +2,7 @@
 
 The map holds, per texel of the plane across the sun's rays, the height along them of the first thing that is
 hit. The ground casts no shadow, so no bias is needed where most shadows fall. Actors are held as one
-64-bit mask per cell of a grid that follows the viewer; a point tests the boxes of its cell only.
+64-bit mask per cell of a grid that follows the viewer; a point tests the boxes of its cell only (native/shadows.h).
 """
 
 from __future__ import annotations

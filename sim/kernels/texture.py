@@ -1,4 +1,4 @@
-"""Procedural textures: what colour a face has at a point, from its material word and noise in world space.
+"""Procedural textures (native/surface.h): what colour a face has, from its material word and noise in world space.
 
 All detail comes from one tileable noise picture and is faded out where it is finer than a pixel, so that
 nothing shimmers.
@@ -37,7 +37,7 @@ def noise_picture(seed: int) -> NDArray[np.int8]:
 
 
 def quads(noise: NDArray[np.int8]) -> NDArray[np.int32]:
-    """(256 * 256,) each texel with those beyond it in x, y and both, a byte each from the lowest: what a point between them reads."""
+    """(256 * 256,) what a point between four texels reads: each with those beyond it in x, y and both, a byte each."""
     picture = noise.reshape(NOISE_TEXELS, NOISE_TEXELS)
     beyond = np.roll(picture, -1, axis=0)
     four = np.stack([picture, np.roll(picture, -1, axis=1), beyond, np.roll(beyond, -1, axis=1)], axis=-1)

@@ -1,5 +1,5 @@
-// Numbers of sixteen points at a time, in clang's vectors: what light.h is written in on a CPU. Narrower processors take
-// two or four instructions where the widest takes one.
+// Numbers of sixteen points at a time, in clang's vectors: what a CPU shades and draws in. Narrower processors take two
+// or four instructions where the widest takes one.
 typedef float F __attribute__((ext_vector_type(16)));
 typedef int I __attribute__((ext_vector_type(16)));
 typedef unsigned int U __attribute__((ext_vector_type(16)));

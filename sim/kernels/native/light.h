@@ -39,7 +39,8 @@ const auto face_light = [&](int kind, V base, I param, I actor, V n, V eye, V d,
     const F length = root(dot(d, d)), far = length * depth;
     const V ray = d * (1.0f / length), p = eye + d * depth;
     if (kind == LAMP_RED || kind == LAMP_YELLOW || kind == LAMP_GREEN)
-        base = kind == LAMP_RED ? rgb(0.05f, 0.008f, 0.006f) : kind == LAMP_YELLOW ? rgb(0.05f, 0.03f, 0.005f) : rgb(0.006f, 0.035f, 0.02f);
+        base = kind == LAMP_RED ? rgb(0.05f, 0.008f, 0.006f)
+            : kind == LAMP_YELLOW ? rgb(0.05f, 0.03f, 0.005f) : rgb(0.006f, 0.035f, 0.02f);
     const F slope = dot(ray, n);
     const Surface face = surface(kind, base, param, p, n, pixel_rad * far / root(most(-slope, F(0.03f))));
     F direct = dot(n, all(light.to_sun));

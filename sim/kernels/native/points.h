@@ -1,7 +1,6 @@
-// What light a point of a face, or the sky, sends to a camera: textures, shadows, lamps, gloss and fog. Written in F and I,
-// numbers of LANES points at once (lane.h, lanes.h); all points of a call are of one material. Reads g (GeometryArrays),
-// t (Textures), s (ShadowArrays) and light (Light). A branch asks any() lane and changes nothing in the others, so that
-// a point looks the same whoever its neighbours are.
+// Vectors of F and I, numbers of LANES points at once (lane.h, lanes.h). What is written in them works on all points of
+// a call alike. A branch that asks any() of them changes nothing for the others, so that a point looks the same whoever
+// its neighbours are.
 struct V {
     F x, y, z;
     CUDA_CALLABLE V operator+(V o) const { return {x + o.x, y + o.y, z + o.z}; }
@@ -22,8 +21,8 @@ const auto clamp = [&](F x, float low, float high) -> F {
 const auto blend = [&](V a, V b, F share) -> V { return a * (F(1.0f) - share) + b * share; };
 const auto decay = [&](F x) -> F {  // e to the -x: the series of 2 to the power of a fraction, to 3e-6
     const F y = most(x * -1.44269504f, F(-126.0f)), n = down(y + 0.5f), f = y - n;
-    const F series = 1.0f + f * (0.69314718f + f * (0.24022651f + f * (0.05550411f + f * (0.00961813f + f * 0.00133336f))));
-    return series * whole_power(to_int(n));
+    const F cubic = 0.05550411f + f * (0.00961813f + f * 0.00133336f);
+    return (1.0f + f * (0.69314718f + f * (0.24022651f + f * cubic))) * whole_power(to_int(n));
 };
 const auto mix = [&](U x) -> U {  // as stack/seeds.py
     x = x ^ (x >> 16);

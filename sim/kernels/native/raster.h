@@ -1,20 +1,25 @@
-// Draws all chunks on a CPU, sixteen triangles at a time and then sixteen rows of a triangle: as draw_triangle of raster.py,
-// operation for operation, so that depths are the same bit for bit.
+// Draws all chunks on a CPU, sixteen triangles at a time and then sixteen rows of a triangle: as draw_triangle of
+// raster.py, operation for operation, so that depths are the same bit for bit.
 const int chunks = g.chunk_start.shape[0], width = view.width, height = view.height;
 const float per_ray = view.focal_px / view.step;
-const float middle_x = (view.centre_px[0] - view.offset) / view.step, middle_y = (view.centre_px[1] - view.offset) / view.step;
+const float middle_x = (view.centre_px[0] - view.offset) / view.step;
+const float middle_y = (view.centre_px[1] - view.offset) / view.step;
 const float origin_x = view.offset - view.centre_px[0], origin_y = view.offset - view.centre_px[1];
-const float half_x = 0.5f * (float) width * view.step / view.focal_px, half_y = 0.5f * (float) height * view.step / view.focal_px;
+const float half_x = 0.5f * (float) width * view.step / view.focal_px;
+const float half_y = 0.5f * (float) height * view.step / view.focal_px;
 const float rim_x = ::sqrtf(1.0f + half_x * half_x), rim_y = ::sqrtf(1.0f + half_y * half_y);
 const auto& turn = view.camera_from_world.data;
 I lanes;
 for (int k = 0; k < LANES; ++k)
     lanes[k] = k;
 const auto up = [&](F x) -> F { return __builtin_elementwise_ceil(x); };
-const auto cross = [&](V a, V b) -> V { return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x}; };
+const auto cross = [&](V a, V b) -> V {
+    return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
+};
 const auto in_camera = [&](V p) -> V {
     const V r = p - all(view.position);
-    return {turn[0][0] * r.x + turn[0][1] * r.y + turn[0][2] * r.z, turn[1][0] * r.x + turn[1][1] * r.y + turn[1][2] * r.z,
+    return {turn[0][0] * r.x + turn[0][1] * r.y + turn[0][2] * r.z,
+            turn[1][0] * r.x + turn[1][1] * r.y + turn[1][2] * r.z,
             turn[2][0] * r.x + turn[2][1] * r.y + turn[2][2] * r.z};
 };
 
@@ -150,7 +155,8 @@ for (int chunk = 0; chunk < chunks; chunk += LANES) {
         & (take_int(g.chunk_count.data, at) > 0) & (chunk + lanes < chunks);
     for (unsigned int left = bits(inside); left != 0; left &= left - 1) {
         const int one = chunk + __builtin_ctz(left), start = g.chunk_start.data[one], count = g.chunk_count.data[one];
+        const int actor = one < g.static_chunks ? -1 : one - g.static_chunks;
         for (int t = 0; t < count; t += LANES)
-            draw_block(start + t, count - t < LANES ? count - t : LANES, one < g.static_chunks ? -1 : one - g.static_chunks);
+            draw_block(start + t, count - t < LANES ? count - t : LANES, actor);
     }
 }

@@ -1,5 +1,5 @@
-// Shades the pixels of one tile, sixteen points of one material at a time. Points wait in a queue of their material until
-// there are sixteen. What a point looks like depends on nothing but itself, so their order does not show.
+// Shades the pixels of one tile, sixteen points of one material at a time. Points wait in a queue of their material
+// until there are sixteen. What a point looks like depends on nothing but itself, so their order does not show.
 constexpr int SKY = MATERIALS;
 struct alignas(64) Queue {
     int face[LANES], column[LANES], row[LANES], pixel[LANES];  // triangle; sample; place on the film
@@ -81,7 +81,8 @@ const auto expect = [&](int face, int column, int row, float inv_depth, int pixe
     const int kind = kind_of(face);
     Queue& q = queues[kind];
     const int k = q.count++;
-    q.face[k] = face, q.column[k] = column, q.row[k] = row, q.pixel[k] = pixel, q.inv_depth[k] = inv_depth, q.share[k] = share;
+    q.face[k] = face, q.column[k] = column, q.row[k] = row;
+    q.pixel[k] = pixel, q.inv_depth[k] = inv_depth, q.share[k] = share;
     if (q.count == LANES)
         expose(kind);
 };
@@ -112,7 +113,7 @@ const auto expose_run = [&](int face, int column, int row, const float* inv_dept
 // Which samples differ from their neighbours, for all of a row at once: most pixels have a single face, in runs.
 constexpr int SPAN = 2 * TILE_W + 2 * LANES;
 alignas(64) int above[SPAN], middle[SPAN], below[SPAN];  // triangle + 1 of each sample
-alignas(64) int column[SPAN], beside[SPAN];  // bits in which a sample differs from those above and below, and from the next
+alignas(64) int column[SPAN], beside[SPAN];  // bits in which one differs from those above and below, and from the next
 alignas(64) float inv_depth[TILE_W + LANES];
 alignas(64) unsigned char plain[TILE_W + LANES];
 alignas(64) int shown_instance[TILE_W + LANES];
@@ -216,7 +217,7 @@ const int roughness = (int) (light.noise * GRAIN_UNIT);
 for (int i = i0; i < i1; ++i) {
     const float ry = (2 * i + 1) * 0.5f * half_width - view.centre_px[1] * half_width;
     const float rim = light.exposure - loss * ry * ry;
-    unsigned int start[3] = {hash(grain_key ^ (unsigned int) i)};  // each row of each channel starts elsewhere in the grain
+    unsigned int start[3] = {hash(grain_key ^ (unsigned int) i)};  // each row of each channel has its own of the grain
     start[1] = hash(start[0]), start[2] = hash(start[1]);
     for (int j = j0; j < j1; j += LANES) {
         const F rx = ((float) (2 * j + 1) + 2.0f * iota) * 0.5f * half_width - 1.0f;

@@ -27,7 +27,8 @@ const auto facade = [&](V base, I row, V p, V n, F pixel) -> Surface {
     const F pane = chance(to_int(cell_u), to_int(cell_v), row);
     const V glass = rgb(0.03f, 0.035f, 0.04f) + rgb(0.22f, 0.2f, 0.17f) * most(pane - 0.72f, F(0.0f));
     const V window = blend(glass, rgb(0.5f, 0.49f, 0.46f), frame * 0.8f);
-    return {blend(base * wall, window, inside), 0.10f * inside * (1.0f - frame), pane < F(0.3f) ? inside * 0.9f : F(0.0f)};
+    const F glow = pane < F(0.3f) ? inside * 0.9f : F(0.0f);
+    return {blend(base * wall, window, inside), 0.10f * inside * (1.0f - frame), glow};
 };
 const auto surface = [&](int kind, V base, I param, V p, V n, F pixel) -> Surface {  // pixel: its width on the face, m
     const F fine = clamp(1.0f - pixel * 12.0f, 0.0f, 1.0f);
