@@ -1,7 +1,9 @@
-"""Shading in C++: one text for a CPU, where it works on sixteen points at once, and for a GPU's threads, one point each.
+"""Drawing and shading in C++. Shading is one text for CPUs, where it works on sixteen points at once, and for a GPU's
+threads, of one point each.
 
 Warp's own loops do not become vector code. The files are bodies of functions, in the order in which they build on each
-other: numbers (lane.h: one, lanes.h: sixteen), points.h, noise.h, sky.h, surface.h, shadows.h, light.h, rows.h.
+other: numbers (lane.h: one, lanes.h: sixteen), points.h, noise.h, sky.h, surface.h, shadows.h, light.h; raster.h and rows.h
+are for CPUs only.
 """
 
 from __future__ import annotations
