@@ -11,7 +11,7 @@ import warp as wp
 from sim.kernels.idm import gap_term
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import Path, path_point, path_project, point_index
-from sim.kernels.roadusers import CYCLIST, IDM, nose, rear
+from sim.kernels.roadusers import CYCLIST, IDM, LEVEL_M, nose, rear
 from sim.kernels.walkers import CROSS, WAIT_GAP
 from sim.state import StateArrays
 from stack.labels import Kind
@@ -24,7 +24,6 @@ PROP = wp.constant(int(Kind.PROP))
 SIDE_GAP_M = wp.constant(0.2)  # least free width between a passing car and an obstacle
 LONG_M = wp.constant(6.5)
 SWING_M = wp.constant(1.5)  # of a long vehicle's nose in a bend
-LEVEL_M = wp.constant(4.0)  # who is this much higher or lower is on another road: over or under a bridge
 MERGE_S = wp.constant(6.0)  # a car whose lane ends within so many seconds
 MERGE_M = wp.constant(150.0)  # or metres is let in, and lets in whoever is ahead of it,
 COURTESY_MPS2 = wp.constant(3.5)  # by giving up so much of the free acceleration: braking at 2 or so

@@ -13,6 +13,7 @@ IDM = wp.constant(int(Driver.IDM))
 CAR = wp.constant(int(Kind.CAR))
 CYCLIST = wp.constant(int(Kind.CYCLIST))
 NONE = wp.constant(-1)
+LEVEL_M = wp.constant(4.0)  # who is this much higher or lower is on another road: over or under a bridge
 
 
 @wp.func

@@ -15,11 +15,11 @@ from typing import Any
 
 import warp as wp
 
-from sim.kernels.following import LEVEL_M, PEDESTRIAN, interaction, seen_by_geometry, walker_gap
+from sim.kernels.following import PEDESTRIAN, interaction, seen_by_geometry, walker_gap
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import Path, make_path, on_target, path_project, point_index
 from sim.kernels.rightofway import light_of, line_gap
-from sim.kernels.roadusers import CYCLIST, IDM, nose, rear
+from sim.kernels.roadusers import CYCLIST, IDM, LEVEL_M, nose, rear
 from sim.kernels.room import exit_lane
 from sim.kernels.signals import GREEN, TICK
 from sim.state import StateArrays

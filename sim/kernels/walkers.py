@@ -12,6 +12,7 @@ from typing import Any
 import warp as wp
 
 from sim.kernels.near import lowest, near_bits
+from sim.kernels.roadusers import LEVEL_M
 from sim.kernels.signals import RED
 from sim.state import Driver, StateArrays
 from sim.walkways import WalkArrays
@@ -43,7 +44,6 @@ GIVE_UP_S = wp.constant(40.0)
 ROUND_S = wp.constant(3.0)  # before a car that stands in its way, after which a walker goes round it
 SIREN_M = wp.constant(60.0)  # nobody sets out before an emergency vehicle so near,
 SIREN_STANDS_S = wp.constant(5.0)  # unless it has stood for so long
-LEVEL_M = wp.constant(4.0)  # higher or lower is another road
 ROUND_M = wp.constant(5.0)  # how far ahead its point then runs
 TURN_RADPS = wp.constant(4.0)
 
