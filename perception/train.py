@@ -25,7 +25,7 @@ class TrainSettings:
     """What `configs/train_perception.yaml` may set."""
 
     frames: int = 6000  # pairs of pictures in the data set
-    validation_frames: int = 300
+    validation_frames: int = 1000
     optics: bool = False  # the data set has motion blur, smears and drops
     steps: int = 6000
     batch: int = 16
@@ -52,6 +52,29 @@ def augment(rgb: Tensor, draw: torch.Generator) -> Tensor:
     x = (x - mean) * gain * tint + mean + shift
     x += 6.0 * torch.rand(n, 1, 1, 1, generator=draw) * torch.randn(x.shape, generator=draw)
     return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def recolour(rgb: Tensor, draw: torch.Generator) -> Tensor:
+    """(N, 3, H, W) uint8 with other saturation, and a quarter of the pictures with other hues: shape tells a car, not
+    paint. The hue is turned about the grey axis."""
+    n = len(rgb)
+    grey = torch.full((3, 3), 1.0 / 3.0)
+    angle = torch.pi * (torch.rand(n, 1, 1, generator=draw) * 2 - 1)
+    angle *= torch.where(torch.rand(n, 1, 1, generator=draw) < 0.25, 1.0, 0.05)
+    around = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / 3.0**0.5
+    turn = grey + angle.cos() * (torch.eye(3) - grey) + angle.sin() * around  # Rodrigues' formula
+    saturation = 0.3 + 1.1 * torch.rand(n, 1, 1, generator=draw)
+    mix = grey + saturation * (turn - grey)
+    x = torch.einsum("nij,njhw->nihw", mix, rgb.float())
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def mirror(want: Tensor) -> Tensor:
+    """Targets (N, 12, h, w) of the same pictures seen in a mirror; their width is a multiple of the stride."""
+    order = [0, 1, 2, 3, 6, 5, 4, 7, 8, 9, 10, 11]  # left and right side change places
+    out = want.flip(-1)[:, order]
+    out[:, 10].neg_()  # sine of the heading relative to the line of sight
+    return out
 
 
 def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
@@ -125,8 +148,11 @@ def train_network(
     started, sums, wanted = time.monotonic(), dict.fromkeys(LOSS_WEIGHT, 0.0), Targets(samples)
     for step in range(first, settings.steps):
         rows = torch.randint(len(samples.rgb), (settings.batch,), generator=draw).tolist()
-        rgb = augment(samples.rgb[rows], draw).contiguous(memory_format=torch.channels_last)
-        terms = losses(net(rgb), wanted(rows), samples.classes[rows])
+        rgb, want, classes = recolour(samples.rgb[rows], draw), wanted(rows), samples.classes[rows]
+        if torch.rand((), generator=draw) < 0.5:
+            rgb, want, classes = rgb.flip(-1), mirror(want), classes.flip(-1)
+        rgb = augment(rgb, draw).contiguous(memory_format=torch.channels_last)
+        terms = losses(net(rgb), want, classes)
         loss = sum(LOSS_WEIGHT[name] * value for name, value in terms.items())
         if not torch.isfinite(loss):
             raise ValueError(f"training: loss is {loss.item()} at step {step}")

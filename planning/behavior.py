@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import warp as wp
 
-from planning.junction import coming_free
-from planning.path import POINTS, ROWS, STEP_M, Lines, Scratch, Shape, is_change, pass_at
+from planning.junction import FAR_M, coming_free, hold_inside
+from planning.path import LAST_LANE, POINTS, ROWS, STEP_M, Lines, Scratch, Shape, is_change, pass_at
 from stack.labels import Kind, LightState, Sign
 from stack.lanegraph import LaneArrays
 from stack.messages import Maneuver
@@ -60,7 +60,6 @@ UNKNOWN_MPS = wp.constant(2.5)  # past a light whose state cannot be seen
 YIELD_MPS = wp.constant(6.0)
 SIGHT_S = wp.constant(1.0)  # how long the straight motion of a vehicle is believed; twice that of a crossing one
 WALK_SIGHT_S = wp.constant(3.5)  # and that of a pedestrian
-FAR_M = wp.constant(1.0e6)
 
 
 @wp.struct
@@ -244,6 +243,28 @@ def obey_entry(
 
 
 @wp.func
+def give_way_inside(
+    lanes: LaneArrays, lines: Lines, scene: SceneArrays, route: RouteArrays, ref: ReferenceArrays, shape: Shape,
+    w: int, i: int, start: float, verdict: Verdict,
+) -> None:  # fmt: skip
+    """Hold on the junction lane that the ego is on, or is about to enter: the route's lane i or the one after it."""
+    r = i
+    begins = start
+    on = lanes.lane_junction[route.lane[w, i]] >= 0
+    if not on and i < LAST_LANE:
+        r = i + 1
+        begins = start + lanes.lane_length_m[route.lane[w, i]]
+        on = ref.cleared_lane[w] >= 0 and ref.cleared_lane[w] == route.lane[w, r]
+    if on:
+        v = scene.speed_mps[w]
+        hold = hold_inside(lanes, lines, scene, shape, w, route.lane[w, r], begins, v, ref.waited_s[w])
+        if hold < FAR_M:
+            stop_at(verdict, w, hold, GIVE_WAY)
+            if v < 0.3:
+                ref.waited_s[w] = ref.waited_s[w] + verdict.dt_s[w]
+
+
+@wp.func
 def obey_entries(
     lanes: LaneArrays, lines: Lines, scene: SceneArrays, route: RouteArrays, ref: ReferenceArrays, scratch: Scratch,
     shape: Shape, w: int, verdict: Verdict,
@@ -255,6 +276,7 @@ def obey_entries(
         if ref.cleared_lane[w] == route.lane[w, i - 1]:
             ref.cleared_lane[w] = -1
     start = -ref.lane_s_m[w]  # from the ego origin to the beginning of the lane before lane r
+    give_way_inside(lanes, lines, scene, route, ref, shape, w, i, start, verdict)
     r = i + 1
     stops = bool(False)
     nearest = bool(True)

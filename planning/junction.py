@@ -25,6 +25,11 @@ EGO_ACCEL_MPS2 = wp.constant(1.5)
 OTHER_ACCEL_MPS2 = wp.constant(0.8)
 PATIENCE_S = wp.constant(4.0)  # after this wait, those who stand before the junction are taken to let the ego go
 NOT_THERE = wp.constant(-1.0e6)
+HOLD_M = wp.constant(
+    1.2
+)  # means to stop so far before a lane of those who come first: the policy overruns by up to a metre
+STOP_MPS2 = wp.constant(3.0)  # what holding inside a junction may ask for
+FAR_M = wp.constant(1.0e6)
 
 
 @wp.func
@@ -111,14 +116,39 @@ def meets(
 
 
 @wp.func
+def turning_mps(lanes: LaneArrays, lines: Lines, lane: int) -> float:
+    """Speed on a junction lane: its limit, or what the bend in its middle allows."""
+    middle = lane_point(lines, lane, 0.5 * lanes.lane_length_m[lane])
+    return wp.min(lanes.lane_limit_mps[lane], wp.sqrt(2.0 / wp.max(wp.abs(middle[3]), 0.001)))
+
+
+@wp.func
+def conflict_free(
+    lanes: LaneArrays, lines: Lines, scene: SceneArrays, shape: Shape,
+    w: int, k: int, start: float, v: float, top: float, waited: float,
+) -> bool:  # fmt: skip
+    """Whether the ego, `start` before the beginning of a junction lane, may cross its conflict k without a wait."""
+    free = bool(True)
+    enters = time_to(start + lanes.conflict_from_m[k] - shape.front_m - 0.5, v, EGO_ACCEL_MPS2, top)
+    leaves = time_to(start + lanes.conflict_to_m[k] + shape.rear_m + 0.5, v, EGO_ACCEL_MPS2, top)
+    p = lane_point(lines, lanes.conflict_lane[k], lanes.conflict_other_from_m[k])
+    for t in range(ROWS):
+        kind = scene.track_kind[w, t]
+        if free and kind != 0 and kind != WALKER and kind != STATIC:
+            away = wp.length(wp.vec2(scene.track_x_m[w, t] - p[0], scene.track_y_m[w, t] - p[1]))
+            if away < SIGHT_M:
+                free = not meets(lanes, lines, scene, w, t, k, enters, leaves, waited)
+    return free
+
+
+@wp.func
 def coming_free(
     lanes: LaneArrays, lines: Lines, scene: SceneArrays, shape: Shape,
     w: int, before: int, lane: int, start: float, v: float, waited: float,
 ) -> bool:  # fmt: skip
     """Whether the ego, `start` before the beginning of a junction lane, may cross all its conflicts without a wait."""
     free = bool(True)
-    middle = lane_point(lines, lane, 0.5 * lanes.lane_length_m[lane])
-    top = wp.min(lanes.lane_limit_mps[lane], wp.sqrt(2.0 / wp.max(wp.abs(middle[3]), 0.001)))
+    top = turning_mps(lanes, lines, lane)
     k = lanes.conflict_start[lane]
     end = k + lanes.conflict_count[lane]
     while k < end and free:
@@ -127,14 +157,31 @@ def coming_free(
         if lanes.pred_count[other] > 0:
             sibling = lanes.pred[lanes.pred_start[other]] == before
         if lanes.conflict_rank[k] <= 0 and not sibling:
-            enters = time_to(start + lanes.conflict_from_m[k] - shape.front_m - 0.5, v, EGO_ACCEL_MPS2, top)
-            leaves = time_to(start + lanes.conflict_to_m[k] + shape.rear_m + 0.5, v, EGO_ACCEL_MPS2, top)
-            p = lane_point(lines, other, lanes.conflict_other_from_m[k])
-            for t in range(ROWS):
-                kind = scene.track_kind[w, t]
-                if free and kind != 0 and kind != WALKER and kind != STATIC:
-                    away = wp.length(wp.vec2(scene.track_x_m[w, t] - p[0], scene.track_y_m[w, t] - p[1]))
-                    if away < SIGHT_M:
-                        free = not meets(lanes, lines, scene, w, t, k, enters, leaves, waited)
+            free = conflict_free(lanes, lines, scene, shape, w, k, start, v, top, waited)
         k = k + 1
     return free
+
+
+@wp.func
+def hold_inside(
+    lanes: LaneArrays, lines: Lines, scene: SceneArrays, shape: Shape,
+    w: int, lane: int, start: float, v: float, waited: float,
+) -> float:  # fmt: skip
+    """How far the front bumper may go on a junction lane that the ego is on, or was let into: to the first lane of those
+    who come first, where they do come (they were hidden before); FAR_M where nobody does, or it is too late to stop."""
+    hold = float(FAR_M)
+    top = turning_mps(lanes, lines, lane)
+    k = lanes.conflict_start[lane]
+    end = k + lanes.conflict_count[lane]
+    while k < end:
+        left = start + lanes.conflict_from_m[k] - shape.front_m - HOLD_M
+        if (
+            lanes.conflict_rank[k] < 0
+            and left < hold
+            and left + HOLD_M > 0.0
+            and v * v < 2.0 * STOP_MPS2 * (left + HOLD_M)
+        ):
+            if not conflict_free(lanes, lines, scene, shape, w, k, start, v, top, waited):
+                hold = left
+        k = k + 1
+    return hold

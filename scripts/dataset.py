@@ -21,7 +21,7 @@ TOURS_A_LOOK = 2  # then other scenery, which takes seconds to build
 TICKS_BETWEEN = 24  # 1.2 s: frames differ
 VEHICLES, PEDESTRIANS = 56, 48
 # of the vehicles; more of the rare kinds than drives have, so that the network learns them
-SHARES = {"van": 0.12, "truck": 0.08, "bus": 0.05, "bicycle": 0.10, "motorcycle": 0.06}
+SHARES = {"van": 0.12, "truck": 0.08, "bus": 0.05, "bicycle": 0.15, "motorcycle": 0.09}
 
 
 def render(

@@ -30,7 +30,9 @@ wp.set_module_options({"enable_backward": False})
 VEHICLES = 18  # most in a world, beside the learner
 WALKERS = 4
 POOL = 768  # starts kept
-ROUTE_M = (150.0, 420.0)
+ROUTE_M = (150.0, 420.0)  # where the mean limit is PACE_MPS or less; longer in proportion where it is higher
+PACE_MPS = 14.0
+ROLLING = 0.6  # share of the learners that start in motion
 ALONG_ROUTE = 0.5  # share of the vehicles that start on the learner's route; the others start on lanes
 NEAR_ROUTE_M = 120.0  # this near to it, so that few are never met
 TRAFFIC = ("sedan", "hatchback", "suv", "van", "truck", "bus", "motorcycle", "bicycle")
@@ -210,6 +212,7 @@ class Learners:
     ) -> None:
         """`graph` joins `maps`, whose lanes start at `first_lane` (stack.lanegraph.concatenate)."""
         self.maps, self.first_lane, self.random_route = maps, first_lane, random_route
+        self.pace = [float(np.average(m.lane_limit_mps, weights=m.lane_length_m)) / PACE_MPS for m in maps]
         self.first_walk = np.concatenate([[0], np.cumsum([len(m.walk_start) for m in maps])])
         self.first_place = np.concatenate([[0], np.cumsum([len(m.park_yaw_rad) for m in maps])])
         self.params = [ego, *(load_vehicle(name) for name in TRAFFIC)]
@@ -274,7 +277,8 @@ class Learners:
         seed = int(draws(self.seed, Stream.SPAWN, self.starts)[0])
         rng = generator(seed, Stream.SCENARIO)
         k = int(rng.integers(len(self.maps)))
-        route = self.random_route(self.maps[k], seed, *ROUTE_M)
+        pace = max(self.pace[k], 1.0)
+        route = self.random_route(self.maps[k], seed, ROUTE_M[0] * pace, ROUTE_M[1] * pace)
         first = self.first_lane[k]
         near = first + lanes_near(self.maps[k], route, NEAR_ROUTE_M)
         route = Route((route.lanes + first).astype(np.int32), route.start_s_m, route.goal_s_m, route.length_m)
@@ -283,6 +287,7 @@ class Learners:
             self.graph, self.params, seed, vehicles, walkers, (int(route.lanes[0]), route.start_s_m), route,
             lanes=near.tolist(), walks=range(self.first_walk[k], self.first_walk[k + 1]), along_route=ALONG_ROUTE,
             parked=VEHICLES + WALKERS - vehicles - walkers, places=range(self.first_place[k], self.first_place[k + 1]),
+            rolling=rng.random() < ROLLING,
         )  # fmt: skip
         self._disturb(rows, rng)
         self.pool.append((route, rows))
@@ -290,9 +295,8 @@ class Learners:
 
     @staticmethod
     def _disturb(rows: dict[str, NDArray[Any]], rng: np.random.Generator) -> None:
-        """The learner starts beside its lane, askew, at any speed: it must learn to come back."""
+        """The learner starts beside its lane and askew: it must learn to come back."""
         side, yaw = rng.normal(0.0, 0.25), rng.normal(0.0, 0.04)
         rows["x_m"][0] -= side * np.sin(rows["yaw_rad"][0])
         rows["y_m"][0] += side * np.cos(rows["yaw_rad"][0])
         rows["yaw_rad"][0] += yaw
-        rows["vx_mps"][0] = rng.uniform(0.0, 9.0) if rng.random() < 0.6 else 0.0

@@ -60,6 +60,7 @@ def spawn(
     parked: int = 0,
     places: range | None = None,
     emergency: int = 0,
+    rolling: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """Columns of StateArrays, one entry for each actor; the ego comes first (driver POLICY) where `ego_start` is given.
 
@@ -70,6 +71,7 @@ def spawn(
     `shares` say how often each model comes, cars take the rest.
     Up to `parked` cars stand in parking places, those nearest the route, of which OCCUPIED are taken.
     `emergency` vehicles with their siren on are added, on the route where one is given; they change nobody else's row.
+    `rolling`: the ego moves with the traffic from the start; else it stands.
     Fewer vehicles come back where the map has no room for all.
     """
     rng = generator(seed, Stream.SPAWN)
@@ -94,7 +96,7 @@ def spawn(
         row = _find_place(graph, models, model, pool, rows, ego_start is not None, rng)
         if row is not None:
             rows.append(row | {"driver": Driver.IDM} | _driver(models[model], rng))
-    _set_speeds(graph, models, rows, ego_start is not None, rng)
+    _set_speeds(graph, models, rows, ego_start is not None and not rolling, rng)
     rows += _pedestrians(graph, pedestrians, near_route, walks, rng)
     rows += _parked(graph, models, parked, near_route, places, rng)
     rows += _emergency(graph, models, emergency, on_route if len(on_route) else open_lanes, rows, ego_start, seed)
@@ -214,12 +216,16 @@ def _clear(a: dict[str, float], b: dict[str, float], free_m: float) -> bool:
 
 
 def _set_speeds(
-    graph: LaneGraph, models: Sequence[VehicleParams], rows: list[dict[str, float]], ego: bool, rng: np.random.Generator
+    graph: LaneGraph,
+    models: Sequence[VehicleParams],
+    rows: list[dict[str, float]],
+    first_stands: bool,
+    rng: np.random.Generator,
 ) -> None:
     """Speeds from which everyone can still stop at the line and behind the next vehicle on the lane, and wheels that
     follow the bend."""
     for i, row in enumerate(rows):
-        if ego and i == 0:
+        if first_stands and i == 0:
             continue
         lane, s_m = int(row["lane"]), row["lane_s_m"]
         front = s_m + row["centre_m"] + 0.5 * row["length_m"]
@@ -228,7 +234,7 @@ def _set_speeds(
             if other["lane"] == lane and other["lane_s_m"] > s_m:
                 free = min(free, other["lane_s_m"] + other["centre_m"] - 0.5 * other["length_m"] - front)
         wish = float(rng.uniform(0.3, 0.8)) * min(
-            float(graph.lane_limit_mps[lane]) * min(row["wish_factor"], 1.0), row["wish_max_mps"]
+            float(graph.lane_limit_mps[lane]) * min(row.get("wish_factor", 1.0), 1.0), row.get("wish_max_mps", np.inf)
         )  # fmt: skip
         k = int(graph.lane_start[lane] + min(int(s_m / graph.lane_step_m[lane]), graph.lane_count[lane] - 1))
         bend = np.sqrt(2.0 / max(abs(float(graph.curvature_1pm[k])), 1e-3))

@@ -20,7 +20,7 @@ from perception.network import (
     peaks,
     save_network,
 )
-from perception.train import heat_loss, losses
+from perception.train import heat_loss, losses, mirror, recolour
 from stack.labels import Semantic
 
 H, W = 45, 80
@@ -39,6 +39,24 @@ def test_targets_decode_to_the_boxes_they_were_made_of() -> None:
     np.testing.assert_array_equal(found.kind[order], [2, 1, 4])
     np.testing.assert_allclose(found.distance_m[order], [7.0, 12.0, 25.0], rtol=1e-4)
     np.testing.assert_allclose(np.cos(found.yaw_rad[order] - np.array([3.0, 0.1, -1.5])), 1.0, atol=1e-5)
+
+
+def test_targets_in_the_mirror_are_those_of_mirrored_boxes() -> None:
+    boxes = torch.tensor([[21.0, 40.0, 60.0, 80.0], [201.0, 90.0, 216.0, 130.0]])
+    kinds, distance, yaw = torch.tensor([1.0, 3.0]), torch.tensor([12.0, 25.0]), torch.tensor([0.1, -1.5])
+    mirrored = boxes.clone()
+    mirrored[:, [0, 2]] = W * 4.0 - boxes[:, [2, 0]]
+    seen = mirror(targets(boxes, kinds, distance, yaw, H, W, 160.0)[None])[0]
+    torch.testing.assert_close(seen, targets(mirrored, kinds, distance, -yaw, H, W, 160.0), atol=1e-4, rtol=0.0)
+
+
+def test_other_colours_leave_grey_and_brightness_alone() -> None:
+    grey = torch.full((8, 3, 4, 4), 90, dtype=torch.uint8)
+    torch.testing.assert_close(recolour(grey, torch.Generator().manual_seed(1)), grey)
+    paint = torch.tensor([150, 110, 100], dtype=torch.uint8).view(1, 3, 1, 1).expand(64, 3, 2, 2)
+    other = recolour(paint, torch.Generator().manual_seed(1)).float()
+    assert (other.mean(dim=1) - 120.0).abs().max() < 1.0
+    assert other.std(dim=0).max() > 10.0  # they do differ
 
 
 def test_every_semantic_id_has_a_class_and_classes_map_back() -> None:

@@ -198,6 +198,24 @@ def test_gives_way_to_a_crossing_car_and_then_goes() -> None:
     assert car.x > 125.0
 
 
+def test_who_was_hidden_before_is_let_pass_from_within_the_junction() -> None:
+    """The gap was free when the ego entered; then somebody comes whom a car before hid."""
+    graph = crossing()
+    car = PointMass(graph, make_route(graph, ROUTE), 4.0, s=70.0)
+    came, nearest = -45.0, np.inf
+    for n in range(400):
+        inside = car.x + FRONT_M > 90.5
+        came += 9.0 * 0.05 if inside else 0.0
+        reference = car.step([(Kind.CAR, 100.0, came, np.pi / 2, 9.0)] if inside else [])
+        body = shapely.box(car.x - REAR_M, -0.95, car.x + FRONT_M, 0.95)
+        nearest = min(nearest, body.distance(shapely.box(99.0, came - 2.2, 101.0, came + 2.2)))
+        if came < 0.0 and inside and car.speed < 0.1:
+            assert reference.maneuver == Maneuver.GIVE_WAY
+            assert 95.0 < car.x + FRONT_M < 98.0  # before the other's lane, which begins at 98 m
+    assert n == 399 and nearest > 0.5
+    assert car.x > 120.0  # and goes on when it has gone
+
+
 def test_priority_road_does_not_wait() -> None:
     graph = crossing(rank=1)
     car = PointMass(graph, make_route(graph, ROUTE), 10.0)
