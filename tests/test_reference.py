@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+import shapely.affinity
 from handmade import arc, line, make_graph, make_route, make_scene, route_arrays
 
 from planning.reference import ReferenceKernel, to_message
@@ -198,22 +199,27 @@ def test_gives_way_to_a_crossing_car_and_then_goes() -> None:
     assert car.x > 125.0
 
 
-def test_who_was_hidden_before_is_let_pass_from_within_the_junction() -> None:
-    """The gap was free when the ego entered; then somebody comes whom a car before hid."""
-    graph = crossing()
-    car = PointMass(graph, make_route(graph, ROUTE), 4.0, s=70.0)
-    came, nearest = -45.0, np.inf
-    for n in range(400):
-        inside = car.x + FRONT_M > 90.5
-        came += 9.0 * 0.05 if inside else 0.0
-        reference = car.step([(Kind.CAR, 100.0, came, np.pi / 2, 9.0)] if inside else [])
-        body = shapely.box(car.x - REAR_M, -0.95, car.x + FRONT_M, 0.95)
-        nearest = min(nearest, body.distance(shapely.box(99.0, came - 2.2, 101.0, came + 2.2)))
-        if came < 0.0 and inside and car.speed < 0.1:
-            assert reference.maneuver == Maneuver.GIVE_WAY
-            assert 95.0 < car.x + FRONT_M < 98.0  # before the other's lane, which begins at 98 m
-    assert n == 399 and nearest > 0.5
-    assert car.x > 120.0  # and goes on when it has gone
+def test_a_left_turn_keeps_its_nose_out_of_the_lane_of_those_who_come_out_of_hiding() -> None:
+    """The way was free when the ego came to the line; then a column comes whose first car hid the others."""
+    turn = arc(90, 0, 0.0, 12.0, np.pi / 2)  # crosses the oncoming lane at y = 3.5
+    polylines = [line(0, 0, 90, 0), turn, line(102, 12, 102, 80), line(160, 3.5, 120, 3.5), line(120, 3.5, 90, 3.5)]
+    conflicts = [(1, 4, 5.6, 12.0, 18.0, 28.0, -1), (4, 1, 18.0, 28.0, 5.6, 12.0, 1)]
+    graph = make_graph(polylines, {0: [1], 1: [2], 3: [4]}, 0, conflicts, lane_junction={1: 0, 4: 0})
+    car = PointMass(graph, make_route(graph, [0, 1, 2]), 4.0, s=70.0)
+    column = np.array([128.0, 143.0, 158.0])
+    waited = False
+    for _ in range(500):
+        inside = car.x + FRONT_M > 85.0  # 4 m before the line at 89 m: too late for that
+        column -= 5.7 * 0.05 if inside else 0.0
+        seen = [(Kind.CAR, float(x), 3.5, np.pi, 5.7) for x in column if x > 60.0]
+        car.step(seen if inside else [])
+        body = shapely.affinity.rotate(
+            shapely.box(car.x - REAR_M, car.y - 0.95, car.x + FRONT_M, car.y + 0.95), car.yaw, (car.x, car.y), True
+        )
+        if column[-1] > 105.0:
+            assert body.distance(shapely.box(60.0, 2.6, 160.0, 4.4)) > 0.3
+            waited |= inside and car.speed < 0.1
+    assert waited and car.y > 20.0  # and goes on when they have gone
 
 
 def test_priority_road_does_not_wait() -> None:
