@@ -17,12 +17,14 @@ from scipy.optimize import linear_sum_assignment
 from stack.frames import F64, wrap
 from stack.labels import Kind, Semantic
 from stack.messages import Actors, Detections, Ego
+from stack.scenearrays import LEVEL_M, LEVEL_SHARE
 
 IOUS = np.linspace(0.5, 0.95, 10)  # COCO's thresholds; the first is AP50's
 RECALLS = np.linspace(0.0, 1.0, 101)
 BOXES_MAX = 100  # for each picture and class, best first
 TRACK_MATCH_M = 2.0  # a track belongs to an actor no farther away (nuScenes' true positives)
 TRACK_RANGE_M = 40.0
+NEAREST_M = 1.0  # what is nearer, or beside the camera, has no distance to be a share of
 HOTA_REACH_M = 4.0  # similarity falls from 1 to 0 over this distance
 HOTA_ALPHAS = np.linspace(0.05, 0.95, 19)
 
@@ -68,8 +70,8 @@ def average_precision(score: F64, hit: NDArray[np.bool_], wanted: int) -> float:
 def detection_scores(found: Sequence[Detections], wanted: Sequence[Wanted]) -> dict[str, float]:
     """`map50`, `map` (mean over IoU 0.50 to 0.95), `ap50_<kind>` of the kinds that occur, and `distance_error`.
 
-    One item for each picture. `distance_error` is the mean of |found - wanted| / wanted over the boxes matched at IoU
-    0.5 (0 where there are none). Raises ValueError where the lengths differ.
+    One item for each picture. `distance_error` is the mean of |found - wanted| / wanted, or over NEAREST_M where that is
+    more, of the boxes matched at IoU 0.5 (0 where there are none). Raises ValueError where the lengths differ.
     """
     if len(found) != len(wanted):
         raise ValueError(f"detection scores: found boxes of {len(found)} pictures, expected {len(wanted)}")
@@ -87,7 +89,7 @@ def detection_scores(found: Sequence[Detections], wanted: Sequence[Wanted]) -> d
             matches = np.stack([match_boxes(iou, t) for t in IOUS])
             true = matches[0] >= 0
             metres = distance[mine[matches[0][true]]]
-            errors.append(np.abs(d.distance_m[rows[true]] - metres) / np.maximum(metres, 1e-6))
+            errors.append(np.abs(d.distance_m[rows[true]] - metres) / np.maximum(metres, NEAREST_M))
             scores.append(d.score[rows].astype(np.float64))
             hits.append(matches >= 0)
             total += len(mine)
@@ -165,8 +167,10 @@ def localisation_scores(estimates: Sequence[Ego], truths: Sequence[Ego]) -> dict
 
 
 def _within(actors: Actors, ego: Ego, range_m: float) -> Actors:
+    """Those nearer than the range, on the ego's storey; no props."""
     apart = np.hypot(actors.xyz_m[:, 0] - ego.pose.x_m, actors.xyz_m[:, 1] - ego.pose.y_m)
-    return actors.take(np.flatnonzero((apart < range_m) & (actors.kind != Kind.PROP)))
+    level = np.abs(actors.xyz_m[:, 2] - ego.pose.z_m) < LEVEL_M + LEVEL_SHARE * apart
+    return actors.take(np.flatnonzero((apart < range_m) & level & (actors.kind != Kind.PROP)))
 
 
 def _apart(a: Actors, b: Actors) -> F64:
@@ -179,7 +183,7 @@ def tracking_scores(
 ) -> dict[str, float]:
     """Recall, precision, position and speed errors of matched tracks, identity switches, HOTA; one item for each tick.
 
-    Actors within `range_m` of the true ego count, props do not. Tracks are matched one to one by least distance, within
+    Actors within `range_m` of the true ego and on its storey count, props do not. Tracks are matched one to one by least distance, within
     TRACK_MATCH_M. A track whose actor lies just outside the range is neither right nor wrong.
     """
     if not len(tracks) == len(truths) == len(egos):

@@ -157,6 +157,13 @@ def test_tracking_counts_matches_within_range():
     assert scores["identity_switches"] == 0
 
 
+def test_who_drives_over_a_bridge_above_is_not_asked_for():
+    truth = actors_at([(10.0, 0.0), (20.0, 3.0)])
+    truth.xyz_m[1, 2] += 6.0
+    scores = tracking_scores([actors_at([(10.0, 0.0)])], [truth], [ego_at(0.0)])
+    assert (scores["recall"], scores["precision"]) == (1.0, 1.0)
+
+
 def test_hota_of_perfect_tracks_and_of_a_switched_identity():
     truth = [actors_at([(10.0 + k, 0.0), (20.0 + k, 5.0)]) for k in range(20)]
     egos = [ego_at(0.0)] * 20
