@@ -183,8 +183,8 @@ def tracking_scores(
 ) -> dict[str, float]:
     """Recall, precision, position and speed errors of matched tracks, identity switches, HOTA; one item for each tick.
 
-    Actors within `range_m` of the true ego and on its storey count, props do not. Tracks are matched one to one by least distance, within
-    TRACK_MATCH_M. A track whose actor lies just outside the range is neither right nor wrong.
+    Actors within `range_m` of the true ego and on its storey count, props do not. Tracks are matched one to one by least
+    distance, within TRACK_MATCH_M. A track whose actor lies just outside the range is neither right nor wrong.
     """
     if not len(tracks) == len(truths) == len(egos):
         raise ValueError(f"tracking scores: found {len(tracks)} tracks, {len(truths)} truths, {len(egos)} egos")
