@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from evaluation.birdseye import KIND_COLOUR, LIGHT_COLOUR, BirdsEye, Colour, font
-from stack.frames import apply, inverse, project
+from stack.frames import apply, inverse, project, project_fisheye
 from stack.labels import COLOURS, Kind, LightState, Semantic
 from stack.lanegraph import LaneGraph, Route
 from stack.loop import TICK_S
@@ -137,7 +137,10 @@ class Painter:
         if not len(self.graph.head_signal):
             return
         camera_from_world = inverse(step.scene.ego.pose.matrix() @ image.ego_from_camera)
-        uv, depth = project(image.intrinsics, apply(camera_from_world, self.graph.head_xyz_m))
+        heads = apply(camera_from_world, self.graph.head_xyz_m)
+        uv, depth = project(image.intrinsics, heads)
+        if image.distortion:
+            uv, _ = project_fisheye(image.intrinsics, image.distortion, heads)
         state = step.scene.signal_state[self.graph.head_signal]
         height, width = image.rgb.shape[1:]
         seen = (depth > 1.0) & (depth < LIGHT_REACH_M) & (state != LightState.UNKNOWN)
