@@ -11,7 +11,7 @@ import warp as wp
 from sim.kernels.idm import gap_term
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import Path, path_point, path_project, point_index
-from sim.kernels.roadusers import CYCLIST, IDM, LEVEL_M, nose, rear
+from sim.kernels.roadusers import CYCLIST, IDM, LEVEL_M, LONG_M, nose, rear
 from sim.kernels.walkers import CROSS, WAIT_GAP
 from sim.state import StateArrays
 from stack.labels import Kind
@@ -22,7 +22,6 @@ wp.set_module_options({"enable_backward": False})
 PEDESTRIAN = wp.constant(int(Kind.PEDESTRIAN))
 PROP = wp.constant(int(Kind.PROP))
 SIDE_GAP_M = wp.constant(0.2)  # least free width between a passing car and an obstacle
-LONG_M = wp.constant(6.5)
 SWING_M = wp.constant(1.5)  # of a long vehicle's nose in a bend
 MERGE_S = wp.constant(6.0)  # a car whose lane ends within so many seconds
 MERGE_M = wp.constant(150.0)  # or metres is let in, and lets in whoever is ahead of it,
@@ -34,6 +33,12 @@ STAND_BEFORE_END_M = wp.constant(16.0)  # where it stands at last; more than lan
 FAST = wp.constant(FAST_MPS)
 SEE_MPS2 = wp.constant(3.4)  # on motorways the end of a queue is seen from where drivers begin to brake for it
 KEEPS_M = wp.constant(0.4)  # off the middle of a lane, for one who is all on it
+CUTS_BEFORE = wp.constant(0.45)  # of its length: so far before and after a bend a long vehicle is still over the middle
+AXLES = wp.constant(0.55)  # wheelbase over length of long vehicles
+TIGHT_1PM = wp.constant(0.04)
+WALKER_M = wp.constant(0.6)  # radius, and a little more
+BODY_VIEW_M = wp.constant(6.0)
+NEARER_M = wp.constant(10.0)
 FILLS = wp.constant(0.5)  # length over radius, from which two long vehicles do not pass each other in a bend
 BEND_STEP_M = wp.constant(3.0)
 BEND_VIEW_M = wp.constant(40.0)  # what long vehicles look further ahead
@@ -99,6 +104,32 @@ def walker_gap(st: StateArrays, w: int, i: int, k: int, at: wp.vec3, v: float, f
 
 
 @wp.func
+def body_gap(st: StateArrays, w: int, i: int, k: int, v: float) -> float:
+    """How far i, a long vehicle, may go before its body, which is not over its lane in tight turns, gets to pedestrian k;
+    1e6 where it does not. Straight ahead that is the bumper. The inner side keeps to the circle round the centre of the turn
+    that the rear wheel draws: whoever is nearer to it than the front corner, but outside that circle, is swept over."""
+    dx = st.x_m[w, k] - st.x_m[w, i]
+    dy = st.y_m[w, k] - st.y_m[w, i]
+    c = wp.cos(st.yaw_rad[w, i])
+    n = wp.sin(st.yaw_rad[w, i])
+    ahead = dx * c + dy * n
+    left = dy * c - dx * n
+    half = 0.5 * st.width_m[w, i] + WALKER_M
+    front = nose(st, w, i)
+    if wp.abs(left) < half and ahead > front and ahead - front < 1.5 + v * v / 8.0:
+        return ahead - front - 0.5
+    bend = wp.tan(st.wheel_angle_rad[w, i]) / (AXLES * st.length_m[w, i])
+    if wp.abs(bend) < TIGHT_1PM:
+        return 1.0e6
+    radius = 1.0 / wp.abs(bend)
+    inward = wp.sign(bend) * left
+    apart = wp.sqrt(ahead * ahead + (radius - inward) * (radius - inward))
+    if ahead > 0.0 and ahead < front + 1.0 and inward > 0.0 and inward < radius and apart > radius - half:
+        return ahead - 1.0
+    return 1.0e6
+
+
+@wp.func
 def seen_by_geometry(
     st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, v: float, front: float, aside: float,
     ahead: float, length: float,
@@ -119,7 +150,10 @@ def seen_by_geometry(
     if at[0] <= 0.0 or at[0] >= path.end2_m:
         return wp.vec2(1.0e6, 0.0)
     if kind == PEDESTRIAN:
-        return wp.vec2(walker_gap(st, w, i, k, at, v, front), 0.0)
+        gap = walker_gap(st, w, i, k, at, v, front)
+        if st.length_m[w, i] > LONG_M and guess < front + BODY_VIEW_M:
+            gap = wp.min(gap, body_gap(st, w, i, k, v))
+        return wp.vec2(gap, 0.0)
     c = wp.cos(yaw - at[2])
     n = wp.abs(wp.sin(yaw - at[2]))
     wide = 0.5 * (n * length + wp.abs(c) * st.width_m[w, k]) + 0.5 * st.width_m[w, i]
@@ -202,37 +236,51 @@ def keeps_its_lane(st: StateArrays, lanes: LaneArrays, w: int, k: int) -> bool:
 
 
 @wp.func
-def narrow_bend(lanes: LaneArrays, path: Path, length: float, reach: float) -> float:
-    """How far ahead a bend begins that a vehicle of this length fills from edge to edge, 0 within it; 1e6 for none."""
-    for n in range(int(wp.min(reach, path.end2_m) / BEND_STEP_M)):
+def narrow_bend(lanes: LaneArrays, path: Path, length: float, reach: float) -> wp.vec2:
+    """How far ahead a bend that a vehicle of this length fills from edge to edge begins, 0 within it, and ends; 1e6 for
+    none."""
+    begins = float(1.0e6)
+    ends = float(1.0e6)
+    n = int(0)
+    last = int(wp.min(reach, path.end2_m) / BEND_STEP_M)
+    while n < last:
         ahead = float(n) * BEND_STEP_M
         if wp.abs(path_point(lanes, path, ahead)[3]) * length > FILLS:
-            return ahead
-    return 1.0e6
+            begins = wp.min(begins, ahead)
+            ends = ahead
+        elif begins < 1.0e6:
+            n = last
+        n = n + 1
+    return wp.vec2(begins, ends)
 
 
 @wp.func
 def waits_before_bend(
     st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, path: Path, reach: float
 ) -> float:  # fmt: skip
-    """Gap to the start of a narrow bend where i, a long vehicle, lets k, a long one that comes towards it, through first;
-    else 1e6. Who is in the bend goes first; before it, the lower row."""
+    """Gap to the start of a bend, which the longer of i and k fills, where i lets k, which comes towards it, through first;
+    else 1e6. Who is in the bend goes first; before it, of two long ones, the lower row; else the nearer, and a long one
+    only where it is nearer by NEARER_M: it needs longer."""
     lane = st.lane[w, k]
     if lane < 0 or st.vx_mps[w, k] < 0.1:
         return 1.0e6
     if lanes.lane_junction[path.lane0] >= 0:
         return 1.0e6
-    bend = narrow_bend(lanes, path, st.length_m[w, i], wp.min(reach, path.end0_m))  # in junctions others decide
-    gap = bend - nose(st, w, i) - 2.0
-    if bend >= 1.0e6 or gap < 0.0:
+    longer = wp.max(st.length_m[w, i], st.length_m[w, k])
+    bend = narrow_bend(lanes, path, longer, wp.min(reach, path.end0_m))  # in junctions others decide
+    gap = bend[0] - nose(st, w, i) - CUTS_BEFORE * longer
+    if bend[0] >= 1.0e6 or gap < 0.0:
         return 1.0e6
-    at = path_project(lanes, path, st.x_m[w, k], st.y_m[w, k], bend)
-    if at[0] < bend or wp.abs(at[1]) > 2.0 * lanes.width_m[point_index(lanes, path.lane0, path.from_s_m)]:
+    at = path_project(lanes, path, st.x_m[w, k], st.y_m[w, k], bend[0])
+    if at[0] < bend[0] or wp.abs(at[1]) > 2.0 * lanes.width_m[point_index(lanes, path.lane0, path.from_s_m)]:
         return 1.0e6
-    inside = wp.abs(lanes.curvature_1pm[point_index(lanes, lane, st.lane_s_m[w, k])]) * st.length_m[w, k] > FILLS
-    if inside or k < i:
+    theirs = at[0] - nose(st, w, k) - bend[1] - CUTS_BEFORE * longer
+    if theirs < 0.0:
         return gap
-    return 1.0e6
+    if wp.min(st.length_m[w, i], st.length_m[w, k]) > LONG_M:
+        return wp.where(k < i, gap, 1.0e6)
+    nearer = wp.where(st.length_m[w, i] > LONG_M, -NEARER_M, NEARER_M)
+    return wp.where(theirs + nearer < gap, gap, 1.0e6)
 
 
 @wp.func
@@ -286,6 +334,11 @@ def look_ahead(
                                 take = interaction(st, w, i, v, gap, lead, st.gap_min_m[w, i] + 1.0)
                                 most = wp.where(lanes.succ_count[path.lane0] == 0, YIELD_MPS2, COURTESY_MPS2)
                                 out.worst_mps2 = wp.max(out.worst_mps2, wp.min(take, most))
+                        if at >= 1.0e6 and wp.max(st.length_m[w, i], st.length_m[w, k]) > LONG_M:
+                            if c * wp.cos(st.yaw_rad[w, k]) + n * wp.sin(st.yaw_rad[w, k]) < 0.5:
+                                gap = waits_before_bend(st, lanes, w, i, k, path, reach)
+                                if gap < 1.0e5:
+                                    out.worst_mps2 = wp.max(out.worst_mps2, interaction(st, w, i, v, gap, 0.0, 0.5))
                         if at >= 1.0e6 and aside == 0.0 and keeps_its_lane(st, lanes, w, k):
                             continue
                     if at < 1.0e6:
@@ -303,14 +356,6 @@ def look_ahead(
                         inside = st.lane[w, k] >= 0
                         if inside:
                             inside = lanes.lane_junction[st.lane[w, k]] >= 0
-                        if (
-                            length > LONG_M
-                            and st.length_m[w, i] > LONG_M
-                            and c * wp.cos(st.yaw_rad[w, k]) + n * wp.sin(st.yaw_rad[w, k]) < 0.5
-                        ):
-                            gap = waits_before_bend(st, lanes, w, i, k, path, reach)
-                            if gap < 1.0e5:
-                                out.worst_mps2 = wp.max(out.worst_mps2, interaction(st, w, i, v, gap, 0.0, 0.5))
                         if length > LONG_M or (inside and kind <= CYCLIST):  # an end may be in the way, not the middle
                             length = 0.5 * length
                             seen = seen_by_geometry(st, lanes, w, i, k, path, v, front, aside, 0.5 * length, length)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warp as wp
 
 from sim.kernels.priority import comes_first, on_other_side, passes
-from sim.kernels.roadusers import CAR, CYCLIST, IDM, NONE, nose, rear
+from sim.kernels.roadusers import CAR, CYCLIST, IDM, LONG_M, NONE, nose, rear
 from sim.kernels.room import COURTESY_S, exit_lane, lacks_room, room_after
 from sim.kernels.signals import GREEN, RED, TICK, YELLOW, YELLOW_TIME
 from sim.kernels.wayfinding import tightness
@@ -29,7 +29,9 @@ PATIENCE_S = wp.constant(8.0)  # after this, others of equal rank may not cut in
 MARGIN_S = wp.constant(1.5)  # between one car's leaving a conflict stretch and another's arrival
 BRAKE_MPS2 = wp.constant(3.0)  # what a driver brakes at for a light that turns yellow
 START_MPS2 = wp.constant(1.2)  # pulling away
-SWINGS_M = wp.constant(6.5)  # a vehicle as long as this needs the other side of the road it turns into
+STANDS_PAST_M = wp.constant(
+    0.8
+)  # who stands nearer past a conflict stretch is still in the way of one who cuts the corner
 SWING_REACH_M = wp.constant(7.0)
 REROUTE_S = wp.constant(30.0)  # of waiting for room, after which a driver goes another way
 TIGHT = wp.constant(1.2)
@@ -103,11 +105,14 @@ def yellow_left(st: StateArrays, lanes: LaneArrays, w: int, lane: int) -> float:
 def crosses(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: int, lane: int, c: int) -> bool:
     """Would i on `mine` and k, which holds `lane`, be on their conflict stretch c at nearly the same time?"""
     at_k = along(st, lanes, w, k, lane)
-    if at_k - rear(st, w, k) > lanes.conflict_other_to_m[c]:
+    past = at_k - rear(st, w, k) - lanes.conflict_other_to_m[c]
+    if past > STANDS_PAST_M or (past > 0.0 and st.vx_mps[w, k] > 0.5):
         return False
     at_i = -st.entry_in_m[w, i]
     v_i = wp.max(st.vx_mps[w, i], 0.0)
     v_k = wp.max(st.vx_mps[w, k], 0.0)
+    if at_k + nose(st, w, k) > lanes.conflict_other_from_m[c] and v_k * v_k < 2.0 * past * st.ax_mps2[w, k]:
+        return True  # k brakes, for one of many reasons, and will stand on the stretch
     i_in = time_to(lanes.conflict_from_m[c] - at_i - nose(st, w, i), v_i, 2.0)
     i_out = time_to(lanes.conflict_to_m[c] - at_i + rear(st, w, i), v_i, START_MPS2)
     k_in = time_to(lanes.conflict_other_from_m[c] - at_k - nose(st, w, k), v_k, 2.0)
@@ -118,7 +123,7 @@ def crosses(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, mine: in
 @wp.func
 def swings_across(st: StateArrays, lanes: LaneArrays, w: int, k: int, turning: int, other: int) -> bool:
     """Does k, a long vehicle that turns right on the lane `turning`, swing out over the start of `other` where it leaves?"""
-    if lanes.lane_turn[turning] >= 0 or st.length_m[w, k] < SWINGS_M:
+    if lanes.lane_turn[turning] >= 0 or st.length_m[w, k] < LONG_M:
         return False
     if along(st, lanes, w, k, turning) > lanes.lane_length_m[turning] + rear(st, w, k):
         return False

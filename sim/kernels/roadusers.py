@@ -14,6 +14,9 @@ CAR = wp.constant(int(Kind.CAR))
 CYCLIST = wp.constant(int(Kind.CYCLIST))
 NONE = wp.constant(-1)
 LEVEL_M = wp.constant(4.0)  # who is this much higher or lower is on another road: over or under a bridge
+LONG_M = wp.constant(
+    6.5
+)  # a longer vehicle needs more than its lane in bends, and the other side of a road it turns into
 
 
 @wp.func

@@ -12,7 +12,7 @@ from typing import Any
 import warp as wp
 
 from sim.kernels.near import lowest, near_bits
-from sim.kernels.roadusers import LEVEL_M
+from sim.kernels.roadusers import LEVEL_M, LONG_M
 from sim.kernels.signals import RED
 from sim.state import Driver, StateArrays
 from sim.walkways import WalkArrays
@@ -44,6 +44,9 @@ GIVE_UP_S = wp.constant(40.0)
 ROUND_S = wp.constant(3.0)  # before a car that stands in its way, after which a walker goes round it
 SIREN_M = wp.constant(60.0)  # nobody sets out before an emergency vehicle so near,
 SIREN_STANDS_S = wp.constant(5.0)  # unless it has stood for so long
+NEAR_M = wp.constant(0.35)
+NEAR_TURNING_M = wp.constant(1.4)
+TURN_BACK_S = wp.constant(8.0)  # and after this one on a sidewalk turns back
 ROUND_M = wp.constant(5.0)  # how far ahead its point then runs
 TURN_RADPS = wp.constant(4.0)
 
@@ -117,7 +120,8 @@ def siren_near(st: StateArrays, w: int, actors: int, at: wp.vec3) -> bool:
 
 @wp.func
 def blocked_by(st: StateArrays, w: int, actors: int, i: int, dx: float, dy: float) -> int:
-    """The vehicle in which a step of 0.7 m in direction (dx, dy) would end, -1 for none."""
+    """The vehicle in which a step of 0.7 m in direction (dx, dy) would end, -1 for none. Of long ones that turn one keeps
+    away farther: their sides sweep over corners; once they stand and wait one goes on."""
     x = st.x_m[w, i] + 0.7 * dx
     y = st.y_m[w, i] + 0.7 * dy
     for first in range(0, actors, 32):
@@ -133,7 +137,11 @@ def blocked_by(st: StateArrays, w: int, actors: int, i: int, dx: float, dy: floa
                 n = wp.sin(st.yaw_rad[w, k])
                 along = rx * c + ry * n - st.centre_m[w, k]
                 side = ry * c - rx * n
-                if wp.abs(along) < 0.5 * st.length_m[w, k] + 0.35 and wp.abs(side) < 0.5 * st.width_m[w, k] + 0.35:
+                apart = NEAR_M
+                turns = st.length_m[w, k] > LONG_M and wp.abs(st.yaw_rate_radps[w, k]) > 0.05
+                if turns and st.vx_mps[w, k] > 0.5:
+                    apart = NEAR_TURNING_M
+                if wp.abs(along) < 0.5 * st.length_m[w, k] + apart and wp.abs(side) < 0.5 * st.width_m[w, k] + apart:
                     return k
     return -1
 
@@ -253,7 +261,7 @@ def step_towards(st: StateArrays, w: int, i: int, actors: int, goal: wp.vec3) ->
     uy = dy / apart
     car = blocked_by(st, w, actors, i, ux, uy)
     blocked = car >= 0
-    st.stuck_s[w, i] = wp.max(st.stuck_s[w, i] + wp.where(blocked, TICK, -TICK), 0.0)
+    st.stuck_s[w, i] = wp.max(st.stuck_s[w, i] + wp.where(blocked, TICK, -0.25 * TICK), 0.0)
     if blocked and st.stuck_s[w, i] > ROUND_S:  # the car waits too: somebody has to go round, by the nearer end
         ux = wp.cos(st.yaw_rad[w, car])
         uy = wp.sin(st.yaw_rad[w, car])
@@ -307,6 +315,11 @@ def walk(st: StateArrays, walks: WalkArrays, actors: int):
             wait_at_kerb(st, walks, w, i, actors)
         return
     left = step_towards(st, w, i, actors, goal)
+    if mode == WALK and st.stuck_s[w, i] > TURN_BACK_S:  # the car stands on the sidewalk, and waits too
+        st.stuck_s[w, i] = 0.0
+        st.walk_direction[w, i] = -st.walk_direction[w, i]
+        st.walk_s_m[w, i] = s - sign * left
+        return
     if mode == CROSS and walks.path_is_crosswalk[path] == 0:
         if left < 0.5:
             st.walk_mode[w, i] = WALK
