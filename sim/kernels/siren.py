@@ -34,6 +34,7 @@ EASE_MPS2 = wp.constant(2.0)  # how those who hear it slow down
 CALM_MPS = wp.constant(8.0)  # of those who leave it room enough
 MEET_MPS = wp.constant(3.0)  # of those who come toward it while it is on their side
 STAND_FROM_M = wp.constant(35.0)  # behind them, from where they stand so that it can pass
+BENT_1PM = wp.constant(0.025)
 EDGE_GAP_M = wp.constant(0.15)  # to the edge of the lane
 NARROW_M = wp.constant(1.0)  # to the side: who is nearer to its way stands, and it goes slowly past
 FREE_M = wp.constant(0.3)  # to the side, by which it passes
@@ -135,12 +136,15 @@ def make_way(st: StateArrays, lanes: LaneArrays, w: int, i: int, k: int, side: i
     behind = along_m - rear(st, w, i) - nose(st, w, k)
     by_side = behind < 1.0 and st.lane_d_m[w, i] < OUT_M and lane == st.lane[w, i]
     if not by_side:  # else it stays where it is
-        room = 0.5 * lanes.width_m[point_index(lanes, lane, st.lane_s_m[w, i])] - half - EDGE_GAP_M
+        place = point_index(lanes, lane, st.lane_s_m[w, i])
+        room = 0.5 * lanes.width_m[place] - half - EDGE_GAP_M
         left = side > 0 and lanes.lane_left[lane] < 0 and lanes.lane_right[lane] >= 0
         if st.aside_m[w, i] != 0.0:  # where lanes begin or end it keeps to its side
             left = st.aside_m[w, i] > 0.0
         if st.kind[w, i] == CYCLIST or lanes.lane_junction[lane] >= 0 or st.stuck_s[w, k] > GIVE_UP_S:
             room = 0.0
+        if wp.abs(lanes.curvature_1pm[place]) > BENT_1PM:
+            room = 0.0  # off a bend's edge, as in a roundabout, a turn to the right ends on the other side
         st.aside_m[w, i] = wp.where(left, 1.0, -1.0) * wp.max(room, 0.0)
     beside = wp.abs(d_m - st.aside_m[w, k]) - half - 0.5 * st.width_m[w, k]
     if side < 0:  # where it is counts too
