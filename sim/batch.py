@@ -133,7 +133,7 @@ class Batch:
         for name, value in each.items():
             getattr(self.state.arrays, name)[world : world + 1].fill_(value)
         locate.launch(self.state.arrays, self.lanes, 1, self.actors, self.device, first=world)
-        signals.launch(self.state.arrays, self.lanes, 1, self.graph.signals, self.device, first=world)
+        signals.start(self.state.arrays, self.lanes, world, self.graph.signals, self.device)
 
     def _complete(self, values: dict[str, np.ndarray], given: set[str], map_index: int) -> None:
         """Fill in dimensions and lanes of vehicles that `reset_world` was not told."""

@@ -16,13 +16,14 @@ import warp as wp
 from numpy.typing import NDArray
 
 from sim.batch import Batch
+from sim.kernels.native import source
 from sim.kernels.signals import RED
 from sim.spawn import lanes_near, spawn
 from sim.state import StateArrays
 from stack.lanegraph import LaneArrays, LaneGraph, Route
 from stack.loop import TICK_S
 from stack.scenearrays import LEVEL_M, LEVEL_SHARE, TRACKS, RouteArrays, SceneArrays, allocate
-from stack.seeds import Stream, draws, generator, normal, uniform
+from stack.seeds import Stream, draws, generator, key_of, normal, uniform
 from stack.vehicle import VehicleParams, load_vehicle, pedals_of
 
 wp.set_module_options({"enable_backward": False})
@@ -48,7 +49,7 @@ DROP_TICKS = wp.constant(10)
 DRIFT_M = wp.constant(0.12)  # one sigma of the ego's own lateral position, changing over DRIFT_TICKS
 DRIFT_TICKS = wp.constant(40)
 HEADING_RAD = wp.constant(0.006)
-UNSEEN = wp.constant(0.02)  # share of signals that are UNKNOWN for DROP_TICKS
+UNSEEN = 0.02  # share of signals that are UNKNOWN for DROP_TICKS
 
 
 @wp.func
@@ -134,11 +135,27 @@ def look(st: StateArrays, actors: int, out: SceneArrays):
         out.track_kind[w, k] = 0
 
 
+@wp.func_native(
+    source("lane.h", "points.h", UNSEEN=UNSEEN)
+    + """
+    const int* state = st.signal_state.data + (size_t) w * st.signal_state.shape[1];
+    int* seen = out.signal_state.data + (size_t) w * out.signal_state.shape[1];
+    for (int s = first; s < last; ++s) {
+        const float u = (float) (int) (mix(mix(key ^ (U) s) ^ 7u) >> 8) * 5.9604644775390625e-08f;
+        seen[s] = u < UNSEEN ? 0 : state[s];
+    }
+    """
+)
+def see_lights(st: StateArrays, w: int, first: int, last: int, key: wp.uint32, out: SceneArrays) -> None:
+    """Copy the signals from `first` to before `last`, some of them UNKNOWN: draws 7 of the signals with that key, as by
+    stack.seeds.uniform. A loop of plain C++, which becomes vector code."""
+
+
 @wp.kernel(enable_backward=False)
-def look_at_lights(st: StateArrays, out: SceneArrays):
+def look_at_lights(st: StateArrays, out: SceneArrays, each: int):
     w, s = wp.tid()
-    unseen = uniform(st.seed[w], STREAM, st.tick[w] / DROP_TICKS, s, 7) < UNSEEN
-    out.signal_state[w, s] = wp.where(unseen, 0, st.signal_state[w, s])
+    key = key_of(st.seed[w], STREAM, st.tick[w] / DROP_TICKS)
+    see_lights(st, w, s * each, wp.min((s + 1) * each, out.signal_state.shape[1]), key, out)
 
 
 @wp.func
@@ -243,7 +260,9 @@ class Learners:
         self.judges = record(judge, self.worlds, arrays, lanes, self.was, self.was_s, self.hit, self.red_run)
         self.looks = [record(look, self.worlds, arrays, self.batch.actors, self.scene)]
         if self.graph.signals:
-            self.looks.append(record(look_at_lights, (self.worlds, self.graph.signals), arrays, self.scene))
+            each = 1 if wp.get_device(self.device).is_cuda else self.graph.signals
+            dim = (self.worlds, -(-self.graph.signals // each))
+            self.looks.append(record(look_at_lights, dim, arrays, self.scene, each))
 
     def step(self) -> None:
         """One tick with `control`, (W, 2) wheel angle in rad and acceleration in m/s2."""

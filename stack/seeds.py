@@ -52,12 +52,17 @@ def mix(x: wp.uint32) -> wp.uint32:
 
 
 @wp.func
-def draw(seed: wp.uint32, stream: int, tick: int, actor: int, index: int) -> wp.uint32:
-    """32 random bits for the key."""
+def key_of(seed: wp.uint32, stream: int, tick: int) -> wp.uint32:
+    """What the draws of all actors at a tick begin with."""
     h = mix(seed + GOLDEN)
     h = mix(h ^ wp.uint32(stream))
-    h = mix(h ^ wp.uint32(tick))
-    h = mix(h ^ wp.uint32(actor))
+    return mix(h ^ wp.uint32(tick))
+
+
+@wp.func
+def draw(seed: wp.uint32, stream: int, tick: int, actor: int, index: int) -> wp.uint32:
+    """32 random bits for the key."""
+    h = mix(key_of(seed, stream, tick) ^ wp.uint32(actor))
     return mix(h ^ wp.uint32(index))
 
 
