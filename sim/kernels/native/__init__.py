@@ -1,5 +1,5 @@
-"""Drawing and shading in C++. Shading is one text for CPUs, where it works on sixteen points at once, and for a GPU's
-threads, of one point each.
+"""Drawing, shading and vehicle motion in C++. Shading is one text for CPUs, where it works on sixteen points at once, and
+for a GPU's threads, of one point each; so is motion.h, of vehicles.
 
 Warp's own loops do not become vector code. The files are bodies of functions, in the order in which they build on each
 other: numbers (lane.h: one, lanes.h: sixteen), points.h, noise.h, sky.h, surface.h, shadows.h, light.h; raster.h and rows.h
