@@ -84,7 +84,10 @@ class Scratch:
 
 @wp.func
 def wrap_angle(angle: float) -> float:
-    return angle - 2.0 * PI * wp.floor((angle + PI) / (2.0 * PI))
+    turned = angle + PI
+    if turned >= 0.0 and turned < 2.0 * PI:  # the sum below would give the same
+        return angle
+    return angle - 2.0 * PI * wp.floor(turned / (2.0 * PI))
 
 
 @wp.func
@@ -96,10 +99,12 @@ def lane_point(lanes: Lines, lane: int, s: float) -> wp.vec4:
     t = wp.min(f - float(k), 1.0)
     k = k + lanes.lane_start[lane]
     yaw = lanes.yaw_rad[k] + t * wrap_angle(lanes.yaw_rad[k + 1] - lanes.yaw_rad[k])
-    x = lanes.x_m[k] + t * (lanes.x_m[k + 1] - lanes.x_m[k]) + (s - inside) * wp.cos(yaw)
-    y = lanes.y_m[k] + t * (lanes.y_m[k + 1] - lanes.y_m[k]) + (s - inside) * wp.sin(yaw)
+    x = lanes.x_m[k] + t * (lanes.x_m[k + 1] - lanes.x_m[k])
+    y = lanes.y_m[k] + t * (lanes.y_m[k + 1] - lanes.y_m[k])
     curvature = lanes.curvature_1pm[k] + t * (lanes.curvature_1pm[k + 1] - lanes.curvature_1pm[k])
     if s != inside:
+        x += (s - inside) * wp.cos(yaw)
+        y += (s - inside) * wp.sin(yaw)
         curvature = 0.0
     return wp.vec4(x, y, yaw, curvature)
 
@@ -298,14 +303,21 @@ def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, w: int, l
         k = q[3]
         if beyond > 0.0:
             k = 0.0
-        o = shift_at(shift, length, left, c) + pass_at(offset, start, pass_ramp, until, c)
-        g = wp.max(1.0 - k * o[0], 0.2)
-        norm = wp.sqrt(g * g + o[1] * o[1])
-        ref.x_m[w, p] = q[0] + beyond * wp.cos(q[2]) - o[0] * wp.sin(q[2])
-        ref.y_m[w, p] = q[1] + beyond * wp.sin(q[2]) + o[0] * wp.cos(q[2])
+        norm = float(1.0)
+        if beyond == 0.0 and shift == 0.0 and offset == 0.0:  # most paths are nothing but centre lines
+            ref.x_m[w, p] = q[0]
+            ref.y_m[w, p] = q[1]
+            ref.yaw_rad[w, p] = wrap_angle(q[2])
+            ref.curvature_1pm[w, p] = k
+        else:
+            o = shift_at(shift, length, left, c) + pass_at(offset, start, pass_ramp, until, c)
+            g = wp.max(1.0 - k * o[0], 0.2)
+            norm = wp.sqrt(g * g + o[1] * o[1])
+            ref.x_m[w, p] = q[0] + beyond * wp.cos(q[2]) - o[0] * wp.sin(q[2])
+            ref.y_m[w, p] = q[1] + beyond * wp.sin(q[2]) + o[0] * wp.cos(q[2])
+            ref.yaw_rad[w, p] = wrap_angle(q[2] + wp.atan2(o[1], g))
+            ref.curvature_1pm[w, p] = (g * (o[2] + k * g) + 2.0 * k * o[1] * o[1]) / (norm * norm * norm)
         ref.z_m[w, p] = lane_z(lanes, lane, s - beyond)
-        ref.yaw_rad[w, p] = wrap_angle(q[2] + wp.atan2(o[1], g))
-        ref.curvature_1pm[w, p] = (g * (o[2] + k * g) + 2.0 * k * o[1] * o[1]) / (norm * norm * norm)
         ref.limit_mps[w, p] = lanes.lane_limit_mps[lane]
         c = c + STEP_M / norm
         s = s + STEP_M / norm

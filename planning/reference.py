@@ -92,7 +92,8 @@ def write_speeds(ref: ReferenceArrays, verdict: Verdict, w: int, room: float) ->
         p = POINTS - 1 - n
         u = float(p) * STEP_M
         v = wp.min(ref.limit_mps[w, p], wp.sqrt(BEND_MPS2 / wp.max(wp.abs(ref.curvature_1pm[w, p]), 1.0e-4)))
-        v = wp.min(v, wp.sqrt(2.0 * BRAKE_MPS2 * wp.max(verdict.stop_m[w] - u, 0.0)))
+        if verdict.stop_m[w] < FAR_M:
+            v = wp.min(v, wp.sqrt(2.0 * BRAKE_MPS2 * wp.max(verdict.stop_m[w] - u, 0.0)))
         if verdict.slow_m[w] < FAR_M:
             slow = verdict.slow_mps[w]
             v = wp.min(v, wp.sqrt(slow * slow + 2.0 * BRAKE_MPS2 * wp.max(verdict.slow_m[w] - u, 0.0)))
@@ -103,7 +104,8 @@ def write_speeds(ref: ReferenceArrays, verdict: Verdict, w: int, room: float) ->
                 v = wp.min(v, wp.sqrt(lead * lead + 2.0 * BRAKE_MPS2 * left))
             else:  # too near now, or a place that the leader will have left
                 v = wp.min(v, wp.max(lead + 0.5 * wp.min(follow_m, 0.0), 0.0))
-        v = wp.min(v, wp.sqrt(ahead * ahead + 2.0 * BRAKE_MPS2 * STEP_M))
+        if v > ahead:  # else no root, for which the next point would have to wait
+            v = wp.min(v, wp.sqrt(ahead * ahead + 2.0 * BRAKE_MPS2 * STEP_M))
         ref.target_mps[w, p] = v
         ahead = v
 

@@ -69,16 +69,21 @@ def hidden(st: StateArrays, w: int, x: float, y: float, tx: float, ty: float, ta
     dx = tx - x
     dy = ty - y
     length2 = wp.max(dx * dx + dy * dy, 1.0e-3)
+    length = wp.sqrt(length2)
     for k in range(1, actors):
         if k != target and st.kind[w, k] != 0 and st.height_m[w, k] > 1.2 and st.width_m[w, k] > 1.0:
-            ox = st.x_m[w, k] + st.centre_m[w, k] * wp.cos(st.yaw_rad[w, k]) - x
-            oy = st.y_m[w, k] + st.centre_m[w, k] * wp.sin(st.yaw_rad[w, k]) - y
-            along = (ox * dx + oy * dy) / length2
-            if along > 0.05 and along < 0.9:
-                off = wp.abs(ox * dy - oy * dx) / wp.sqrt(length2)
-                ground = st.z_m[w, 0] + along * (st.z_m[w, target] - st.z_m[w, 0])
-                if off < 0.45 * st.width_m[w, k] and wp.abs(st.z_m[w, k] - ground) < LEVEL_M:
-                    return True
+            ox = st.x_m[w, k] - x
+            oy = st.y_m[w, k] - y
+            reach = st.width_m[w, k] + wp.abs(st.centre_m[w, k])
+            if wp.abs(ox * dy - oy * dx) < reach * length:  # else its middle is not near the line either
+                ox = st.x_m[w, k] + st.centre_m[w, k] * wp.cos(st.yaw_rad[w, k]) - x
+                oy = st.y_m[w, k] + st.centre_m[w, k] * wp.sin(st.yaw_rad[w, k]) - y
+                along = (ox * dx + oy * dy) / length2
+                if along > 0.05 and along < 0.9:
+                    off = wp.abs(ox * dy - oy * dx) / length
+                    ground = st.z_m[w, 0] + along * (st.z_m[w, target] - st.z_m[w, 0])
+                    if off < 0.45 * st.width_m[w, k] and wp.abs(st.z_m[w, k] - ground) < LEVEL_M:
+                        return True
     return False
 
 
@@ -106,31 +111,34 @@ def look(st: StateArrays, actors: int, out: SceneArrays):
     out.wheel_angle_rad[w] = st.wheel_angle_rad[w, 0]
     n = wp.int32(0)  # a plain 0 would be a constant to Warp
     for k in range(1, actors):
-        if st.kind[w, k] != 0 and n < TRACK_COUNT:
-            c = st.centre_m[w, k]
-            tx = st.x_m[w, k] + c * wp.cos(st.yaw_rad[w, k])
-            ty = st.y_m[w, k] + c * wp.sin(st.yaw_rad[w, k])
+        near = wp.abs(st.x_m[w, k] - x) < 2.0 * SEE_M and wp.abs(st.y_m[w, k] - y) < 2.0 * SEE_M
+        if st.kind[w, k] != 0 and near and n < TRACK_COUNT:
+            heading = st.yaw_rad[w, k]
+            cos = wp.cos(heading)
+            sin = wp.sin(heading)
+            tx = st.x_m[w, k] + st.centre_m[w, k] * cos
+            ty = st.y_m[w, k] + st.centre_m[w, k] * sin
             d = wp.sqrt((tx - x) * (tx - x) + (ty - y) * (ty - y))
             level = wp.abs(st.z_m[w, k] - st.z_m[w, 0]) < LEVEL_M + LEVEL_SHARE * d
             missed = uniform(seed, STREAM, tick / DROP_TICKS, k, 6) < DROP and d > 8.0
-            if d < SEE_M and level and not missed and not hidden(st, w, x, y, tx, ty, k, actors):
-                heading = st.yaw_rad[w, k]
-                vx = st.vx_mps[w, k] * wp.cos(heading) - st.vy_mps[w, k] * wp.sin(heading)
-                vy = st.vx_mps[w, k] * wp.sin(heading) + st.vy_mps[w, k] * wp.cos(heading)
-                # errors grow with distance, and what stands still is known to stand still
-                grow = 0.4 + 0.6 * wp.min(d / 30.0, 1.5)
-                moving = wp.where(vx * vx + vy * vy > 0.05, 1.0, 0.2)
-                out.track_id[w, n] = k
-                out.track_kind[w, n] = st.kind[w, k]
-                out.track_x_m[w, n] = tx + shift_x + POSITION_M * grow * drift(seed, tick * 4, k, 10)
-                out.track_y_m[w, n] = ty + shift_y + POSITION_M * grow * drift(seed, tick * 4, k, 11)
-                out.track_z_m[w, n] = st.z_m[w, k]
-                out.track_yaw_rad[w, n] = heading + YAW_RAD * grow * drift(seed, tick * 4, k, 12)
-                out.track_vx_mps[w, n] = vx + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 13)
-                out.track_vy_mps[w, n] = vy + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 14)
-                out.track_length_m[w, n] = st.length_m[w, k] * (1.0 + 0.05 * drift(seed, tick, k, 15))
-                out.track_width_m[w, n] = st.width_m[w, k] * (1.0 + 0.05 * drift(seed, tick, k, 16))
-                n += 1
+            if d < SEE_M and level and not missed:
+                if not hidden(st, w, x, y, tx, ty, k, actors):
+                    vx = st.vx_mps[w, k] * cos - st.vy_mps[w, k] * sin
+                    vy = st.vx_mps[w, k] * sin + st.vy_mps[w, k] * cos
+                    # errors grow with distance, and what stands still is known to stand still
+                    grow = 0.4 + 0.6 * wp.min(d / 30.0, 1.5)
+                    moving = wp.where(vx * vx + vy * vy > 0.05, 1.0, 0.2)
+                    out.track_id[w, n] = k
+                    out.track_kind[w, n] = st.kind[w, k]
+                    out.track_x_m[w, n] = tx + shift_x + POSITION_M * grow * drift(seed, tick * 4, k, 10)
+                    out.track_y_m[w, n] = ty + shift_y + POSITION_M * grow * drift(seed, tick * 4, k, 11)
+                    out.track_z_m[w, n] = st.z_m[w, k]
+                    out.track_yaw_rad[w, n] = heading + YAW_RAD * grow * drift(seed, tick * 4, k, 12)
+                    out.track_vx_mps[w, n] = vx + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 13)
+                    out.track_vy_mps[w, n] = vy + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 14)
+                    out.track_length_m[w, n] = st.length_m[w, k] * (1.0 + 0.05 * drift(seed, tick, k, 15))
+                    out.track_width_m[w, n] = st.width_m[w, k] * (1.0 + 0.05 * drift(seed, tick, k, 16))
+                    n += 1
     for k in range(n, TRACK_COUNT):
         out.track_kind[w, k] = 0
 
