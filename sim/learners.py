@@ -121,24 +121,26 @@ def look(st: StateArrays, actors: int, out: SceneArrays):
             d = wp.sqrt((tx - x) * (tx - x) + (ty - y) * (ty - y))
             level = wp.abs(st.z_m[w, k] - st.z_m[w, 0]) < LEVEL_M + LEVEL_SHARE * d
             missed = uniform(seed, STREAM, tick / DROP_TICKS, k, 6) < DROP and d > 8.0
-            if d < SEE_M and level and not missed:
-                if not hidden(st, w, x, y, tx, ty, k, actors):
-                    vx = st.vx_mps[w, k] * cos - st.vy_mps[w, k] * sin
-                    vy = st.vx_mps[w, k] * sin + st.vy_mps[w, k] * cos
-                    # errors grow with distance, and what stands still is known to stand still
-                    grow = 0.4 + 0.6 * wp.min(d / 30.0, 1.5)
-                    moving = wp.where(vx * vx + vy * vy > 0.05, 1.0, 0.2)
-                    out.track_id[w, n] = k
-                    out.track_kind[w, n] = st.kind[w, k]
-                    out.track_x_m[w, n] = tx + shift_x + POSITION_M * grow * drift(seed, tick * 4, k, 10)
-                    out.track_y_m[w, n] = ty + shift_y + POSITION_M * grow * drift(seed, tick * 4, k, 11)
-                    out.track_z_m[w, n] = st.z_m[w, k]
-                    out.track_yaw_rad[w, n] = heading + YAW_RAD * grow * drift(seed, tick * 4, k, 12)
-                    out.track_vx_mps[w, n] = vx + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 13)
-                    out.track_vy_mps[w, n] = vy + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 14)
-                    out.track_length_m[w, n] = st.length_m[w, k] * (1.0 + 0.05 * drift(seed, tick, k, 15))
-                    out.track_width_m[w, n] = st.width_m[w, k] * (1.0 + 0.05 * drift(seed, tick, k, 16))
-                    n += 1
+            seen = d < SEE_M and level and not missed
+            if seen:
+                seen = not hidden(st, w, x, y, tx, ty, k, actors)
+            if seen:
+                vx = st.vx_mps[w, k] * cos - st.vy_mps[w, k] * sin
+                vy = st.vx_mps[w, k] * sin + st.vy_mps[w, k] * cos
+                # errors grow with distance, and what stands still is known to stand still
+                grow = 0.4 + 0.6 * wp.min(d / 30.0, 1.5)
+                moving = wp.where(vx * vx + vy * vy > 0.05, 1.0, 0.2)
+                out.track_id[w, n] = k
+                out.track_kind[w, n] = st.kind[w, k]
+                out.track_x_m[w, n] = tx + shift_x + POSITION_M * grow * drift(seed, tick * 4, k, 10)
+                out.track_y_m[w, n] = ty + shift_y + POSITION_M * grow * drift(seed, tick * 4, k, 11)
+                out.track_z_m[w, n] = st.z_m[w, k]
+                out.track_yaw_rad[w, n] = heading + YAW_RAD * grow * drift(seed, tick * 4, k, 12)
+                out.track_vx_mps[w, n] = vx + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 13)
+                out.track_vy_mps[w, n] = vy + SPEED_MPS * moving * grow * drift(seed, tick * 4, k, 14)
+                out.track_length_m[w, n] = st.length_m[w, k] * (1.0 + 0.05 * drift(seed, tick, k, 15))
+                out.track_width_m[w, n] = st.width_m[w, k] * (1.0 + 0.05 * drift(seed, tick, k, 16))
+                n += 1
     for k in range(n, TRACK_COUNT):
         out.track_kind[w, k] = 0
 

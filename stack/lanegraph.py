@@ -124,6 +124,13 @@ class LaneGraph:
         return np.sin(self.yaw_rad)
 
     @cached_property
+    def lane_bend_1pm(self) -> F32:
+        """(N,) the sharpest curvature, left or right, of each lane's points."""
+        bends = np.abs(self.curvature_1pm)
+        ends = self.lane_start + self.lane_count
+        return np.array([bends[a:b].max(initial=0.0) for a, b in zip(self.lane_start, ends, strict=True)], np.float32)
+
+    @cached_property
     def succ_way(self) -> I32:
         """For each entry of `succ` the way that it leads: a number for the road and direction behind the next junction.
 
@@ -259,6 +266,7 @@ class LaneArrays:
     lane_step_m: wp.array(dtype=wp.float32)
     lane_length_m: wp.array(dtype=wp.float32)
     lane_limit_mps: wp.array(dtype=wp.float32)
+    lane_bend_1pm: wp.array(dtype=wp.float32)
     lane_left: wp.array(dtype=wp.int32)
     lane_right: wp.array(dtype=wp.int32)
     lane_across: wp.array(dtype=wp.int32)

@@ -27,10 +27,7 @@ SWING_PER_M = wp.constant(0.16)  # tightest radius that a driver takes, over the
 @wp.func
 def tightness(st: StateArrays, lanes: LaneArrays, w: int, i: int, lane: int) -> float:
     """1 for a lane that i can follow with ease, more where its bends are too tight."""
-    most = float(0.0)
-    for n in range(lanes.lane_count[lane]):
-        most = wp.max(most, wp.abs(lanes.curvature_1pm[lanes.lane_start[lane] + n]))
-    return wp.max(most * SWING_PER_M * st.length_m[w, i] * st.length_m[w, i], 1.0)
+    return wp.max(lanes.lane_bend_1pm[lane] * SWING_PER_M * st.length_m[w, i] * st.length_m[w, i], 1.0)
 
 
 @wp.func
