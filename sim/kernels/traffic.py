@@ -20,6 +20,7 @@ from sim.kernels.overtake import consider_overtaking, pulled_out
 from sim.kernels.paths import Path, make_path, on_target, path_point, point_index, project
 from sim.kernels.rightofway import grant_all, is_gore, line_gap
 from sim.kernels.roadusers import CAR, CYCLIST, IDM, NONE, nose, rear
+from sim.kernels.rows import INLINE, threads
 from sim.kernels.siren import in_the_way, listen
 from sim.kernels.wayfinding import choose
 from sim.state import Driver, StateArrays
@@ -27,7 +28,7 @@ from stack.lanegraph import LaneArrays
 from stack.loop import TICK_S
 from stack.vehicle import GRAVITY_MPS2, Column, pedals_of
 
-wp.set_module_options({"enable_backward": False})
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": INLINE})
 
 TICK = wp.constant(TICK_S)
 POLICY = wp.constant(int(Driver.POLICY))
@@ -135,9 +136,9 @@ def look_for_junction(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> Non
         st.granted[w, i] = NONE
 
 
-@wp.kernel(enable_backward=False)
-def follow_lanes(st: StateArrays, lanes: LaneArrays):
-    w, i = wp.tid()
+@wp.func
+def keep_place(st: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
+    """Bring a vehicle's place on the map, its way and the junction ahead up to date."""
     kind = st.kind[w, i]
     if kind < CAR or kind > CYCLIST:
         return
@@ -150,6 +151,13 @@ def follow_lanes(st: StateArrays, lanes: LaneArrays):
     elif st.driver[w, i] == POLICY:
         keep_way(st, lanes, w, i)
     look_for_junction(st, lanes, w, i)
+
+
+@wp.kernel(enable_backward=False)
+def follow_lanes(st: StateArrays, lanes: LaneArrays, actors: int, stride: int):
+    w, first = wp.tid()
+    for i in range(first, actors, stride):
+        keep_place(st, lanes, w, i)
 
 
 @wp.kernel(enable_backward=False)
@@ -233,9 +241,11 @@ def wheel_angle(
     return wp.atan(wheelbase * curve) + side_g * (1.0 / table[model, CORNERING_F] - 1.0 / table[model, CORNERING_R])
 
 
-@wp.kernel(enable_backward=False)
-def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=wp.float32), actors: int):
-    w, i = wp.tid()
+@wp.func
+def drive(
+    st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=wp.float32), w: int, i: int, actors: int
+) -> None:  # fmt: skip
+    """Write the pedals of a traffic driver."""
     kind = st.kind[w, i]
     if kind < CAR or kind > CYCLIST or st.driver[w, i] != IDM or st.lane[w, i] < 0:
         return
@@ -288,16 +298,24 @@ def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=
     st.steer[w, i] = wp.clamp(angle / table[model, WHEEL_MAX], -1.0, 1.0)
 
 
+@wp.kernel(enable_backward=False)
+def steer_and_pedal(st: StateArrays, lanes: LaneArrays, table: wp.array2d(dtype=wp.float32), actors: int, stride: int):
+    w, first = wp.tid()
+    for i in range(first, actors, stride):
+        drive(st, lanes, table, w, i, actors)
+
+
 def launch(
     state: Any, lanes: Any, params_table: Any, worlds: int, actors: int, device: str, record_cmd: bool = False
 ) -> list[Any]:
     """Pedals and place on the map of every traffic driver of every world; or record the launches and return them."""
-    each = (worlds, actors)
+    n = threads(actors, device)
     return [
-        wp.launch(follow_lanes, dim=each, inputs=[state, lanes], device=device, record_cmd=record_cmd),
-        wp.launch(make_room, dim=worlds, inputs=[state, lanes, actors], device=device, record_cmd=record_cmd),
-        wp.launch(arrange, dim=worlds, inputs=[state, lanes, actors], device=device, record_cmd=record_cmd),
-        wp.launch(
-            steer_and_pedal, dim=each, inputs=[state, lanes, params_table, actors], device=device, record_cmd=record_cmd
-        ),
+        wp.launch(kernel, dim=dim, inputs=inputs, device=device, record_cmd=record_cmd)
+        for kernel, dim, inputs in (
+            (follow_lanes, (worlds, n), [state, lanes, actors, n]),
+            (make_room, worlds, [state, lanes, actors]),
+            (arrange, worlds, [state, lanes, actors]),
+            (steer_and_pedal, (worlds, n), [state, lanes, params_table, actors, n]),
+        )
     ]
