@@ -16,11 +16,12 @@ import warp as wp
 
 from sim.kernels.boxes import Box, StaticBoxes, cell_of, cross2, is_level, left_of, overlap, static_box, touch_point
 from sim.kernels.near import lowest, near_bits
+from sim.kernels.rows import INLINE, threads
 from sim.state import StateArrays
 from stack.labels import Kind
 from stack.vehicle import Column
 
-wp.set_module_options({"enable_backward": False})
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": INLINE})
 
 SCENERY = -2  # hit_other of something that is no actor
 SLOP_M = 0.01  # overlap that is left, so that bodies at rest stay in touch
@@ -109,9 +110,9 @@ def impulse(a: Mover, b: Mover, n: wp.vec2, p: wp.vec2) -> float:
     return wp.max(closing(a, b, n, p), 0.0) / wp.max(yielding, 1.0e-9)
 
 
-@wp.kernel(enable_backward=False)
-def enclose(state: StateArrays, scratch: Scratch):
-    w, i = wp.tid()
+@wp.func
+def enclose_row(state: StateArrays, scratch: Scratch, w: int, i: int) -> None:
+    """Write the circle round a row's box."""
     length = state.length_m[w, i]
     width = state.width_m[w, i]
     ahead = state.centre_m[w, i]
@@ -125,6 +126,13 @@ def enclose(state: StateArrays, scratch: Scratch):
     scratch.radius[w, i] = 0.5 * wp.sqrt(length * length + width * width)
     if state.kind[w, i] == int(Kind.NONE):
         scratch.radius[w, i] = -1.0e9
+
+
+@wp.kernel(enable_backward=False)
+def enclose(state: StateArrays, scratch: Scratch, stride: int):
+    w, first = wp.tid()
+    for i in range(first, state.kind.shape[1], stride):
+        enclose_row(state, scratch, w, i)
 
 
 @wp.func
@@ -144,9 +152,11 @@ def meets(statics: StaticBoxes, k: int, state: StateArrays, scratch: Scratch, w:
     return is_level(statics, k, ground + STEP_M, ground + wp.max(state.height_m[w, i], 2.0 * STEP_M))
 
 
-@wp.kernel(enable_backward=False)
-def detect(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: StaticBoxes, scratch: Scratch):
-    w, i = wp.tid()
+@wp.func
+def detect_row(
+    state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: StaticBoxes, scratch: Scratch, w: int, i: int
+) -> None:
+    """Find who is in touch with a row."""
     other = int(-1)
     contacts = int(0)
     speed = float(0.0)
@@ -196,6 +206,15 @@ def detect(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: St
     state.hit_y_m[w, i] = point[1]
 
 
+@wp.kernel(enable_backward=False)
+def detect(
+    state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: StaticBoxes, scratch: Scratch, stride: int
+):
+    w, first = wp.tid()
+    for i in range(first, state.kind.shape[1], stride):
+        detect_row(state, params, statics, scratch, w, i)
+
+
 @wp.struct
 class Response:
     """What one body gets from its contacts; world frame."""
@@ -233,9 +252,11 @@ def added(a: Response, b: Response) -> Response:
     return out
 
 
-@wp.kernel(enable_backward=False)
-def respond(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: StaticBoxes, scratch: Scratch):
-    w, i = wp.tid()
+@wp.func
+def respond_row(
+    state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: StaticBoxes, scratch: Scratch, w: int, i: int
+) -> None:
+    """Add up what a row gets from its contacts."""
     if scratch.contacts[w, i] == 0 or not is_vehicle(state.kind[w, i]):
         return
     total = Response()
@@ -280,8 +301,17 @@ def respond(state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: S
 
 
 @wp.kernel(enable_backward=False)
-def apply(state: StateArrays, params: wp.array2d(dtype=wp.float32), scratch: Scratch):
-    w, i = wp.tid()
+def respond(
+    state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: StaticBoxes, scratch: Scratch, stride: int
+):
+    w, first = wp.tid()
+    for i in range(first, state.kind.shape[1], stride):
+        respond_row(state, params, statics, scratch, w, i)
+
+
+@wp.func
+def apply_row(state: StateArrays, params: wp.array2d(dtype=wp.float32), scratch: Scratch, w: int, i: int) -> None:
+    """Move a row by what it gets."""
     if scratch.contacts[w, i] == 0 or not is_vehicle(state.kind[w, i]):
         return
     ahead = wp.vec2(wp.cos(state.yaw_rad[w, i]), wp.sin(state.yaw_rad[w, i]))
@@ -293,6 +323,13 @@ def apply(state: StateArrays, params: wp.array2d(dtype=wp.float32), scratch: Scr
     rear = params[state.model[w, i], Column.REAR_AXLE]
     state.vy_mps[w, i] = state.vy_mps[w, i] + wp.dot(kick, left_of(ahead)) - rear * turn
     state.yaw_rate_radps[w, i] = state.yaw_rate_radps[w, i] + turn
+
+
+@wp.kernel(enable_backward=False)
+def apply(state: StateArrays, params: wp.array2d(dtype=wp.float32), scratch: Scratch, stride: int):
+    w, first = wp.tid()
+    for i in range(first, state.kind.shape[1], stride):
+        apply_row(state, params, scratch, w, i)
 
 
 def allocate(worlds: int, actors: int, device: str) -> Any:
@@ -307,9 +344,9 @@ def launch(
     state: Any, params: Any, statics: Any, scratch: Any, worlds: int, actors: int, device: str, record_cmd: bool = False
 ) -> list[Any]:
     """Find contacts and answer them, all worlds; with `record_cmd` return the launches instead of running them."""
-    dim = (worlds, actors)
+    n = threads(actors, device)
     return [
-        wp.launch(kernel, dim=dim, inputs=inputs, device=device, record_cmd=record_cmd)
+        wp.launch(kernel, dim=(worlds, n), inputs=[*inputs, n], device=device, record_cmd=record_cmd)
         for kernel, inputs in (
             (enclose, [state, scratch]),
             (detect, [state, params, statics, scratch]),

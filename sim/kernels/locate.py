@@ -15,11 +15,12 @@ from typing import Any
 import warp as wp
 
 from sim.kernels.paths import point_index, project
+from sim.kernels.rows import INLINE, threads
 from sim.state import Driver, StateArrays
 from stack.labels import Kind
 from stack.lanegraph import LaneArrays
 
-wp.set_module_options({"enable_backward": False})
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": INLINE})
 
 LOST_BESIDE_M = 4.0  # beyond the lane's edge
 LOST_BEYOND_M = 3.0  # past the lane's ends
@@ -100,10 +101,9 @@ def lie_on_road(state: StateArrays, lanes: LaneArrays, w: int, i: int, s: float)
     state.roll_rad[w, i] = -slope * wp.sin(turned)
 
 
-@wp.kernel(enable_backward=False)
-def locate(state: StateArrays, lanes: LaneArrays, first: int):
-    w, i = wp.tid()
-    w = w + first
+@wp.func
+def place(state: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
+    """Locate a vehicle."""
     kind = state.kind[w, i]
     if kind != int(Kind.CAR) and kind != int(Kind.TRUCK) and kind != int(Kind.CYCLIST):
         return
@@ -132,9 +132,18 @@ def locate(state: StateArrays, lanes: LaneArrays, first: int):
         lie_on_road(state, lanes, w, i, at[0])
 
 
+@wp.kernel(enable_backward=False)
+def locate(state: StateArrays, lanes: LaneArrays, first: int, actors: int, stride: int):
+    w, k = wp.tid()
+    for i in range(k, actors, stride):
+        place(state, lanes, w + first, i)
+
+
 def launch(
     state: Any, lanes: Any, worlds: int, actors: int, device: str, first: int = 0, record_cmd: bool = False
 ) -> Any:
     """Locate the vehicles of `worlds` worlds from `first` on; with `record_cmd` return the launch instead of running
     it."""
-    return wp.launch(locate, dim=(worlds, actors), inputs=[state, lanes, first], device=device, record_cmd=record_cmd)
+    n = threads(actors, device)
+    inputs = [state, lanes, first, actors, n]
+    return wp.launch(locate, dim=(worlds, n), inputs=inputs, device=device, record_cmd=record_cmd)

@@ -15,11 +15,12 @@ from sim.kernels.near import lowest, near_bits
 from sim.kernels.paths import make_path, path_point, point_index
 from sim.kernels.rightofway import light_of, line_gap
 from sim.kernels.roadusers import CAR, CYCLIST
+from sim.kernels.rows import INLINE, threads
 from sim.state import StateArrays
 from stack.labels import Kind
 from stack.lanegraph import STOREY_M, LaneArrays
 
-wp.set_module_options({"enable_backward": False, "max_unroll": 1})
+wp.set_module_options({"enable_backward": False, "max_unroll": 1, "cpu_compiler_flags": INLINE})
 
 AHEAD_M = (2, 5, 9, 14, 20, 28, 38, 50)  # where along its way a vehicle looks
 NEAREST = 8  # others described
@@ -127,9 +128,11 @@ def write_others(
         at = at + OTHER_COUNT
 
 
-@wp.kernel(enable_backward=False)
-def observe(st: StateArrays, lanes: LaneArrays, actors: int, out: wp.array3d(dtype=wp.float32)):
-    w, i = wp.tid()
+@wp.func
+def write_row(
+    st: StateArrays, lanes: LaneArrays, w: int, i: int, actors: int, out: wp.array3d(dtype=wp.float32)
+) -> None:  # fmt: skip
+    """All that a vehicle knows; zeros for others."""
     kind = st.kind[w, i]
     lane = st.lane[w, i]
     if kind < CAR or kind > CYCLIST or lane < 0:
@@ -151,7 +154,15 @@ def observe(st: StateArrays, lanes: LaneArrays, actors: int, out: wp.array3d(dty
     write_others(st, w, i, actors, c, s, out)
 
 
+@wp.kernel(enable_backward=False)
+def observe(st: StateArrays, lanes: LaneArrays, actors: int, stride: int, out: wp.array3d(dtype=wp.float32)):
+    w, first = wp.tid()
+    for i in range(first, actors, stride):
+        write_row(st, lanes, w, i, actors, out)
+
+
 def launch(state: Any, lanes: Any, worlds: int, actors: int, out: Any, device: str, record_cmd: bool = False) -> Any:
     """Write `out` (worlds, actors, len(OBSERVATION_NAMES)); with `record_cmd` return the launch instead of running it."""
-    inputs = [state, lanes, actors, out]
-    return wp.launch(observe, dim=(worlds, actors), inputs=inputs, device=device, record_cmd=record_cmd)
+    n = threads(actors, device)
+    inputs = [state, lanes, actors, n, out]
+    return wp.launch(observe, dim=(worlds, n), inputs=inputs, device=device, record_cmd=record_cmd)

@@ -13,6 +13,7 @@ import warp as wp
 
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.roadusers import LEVEL_M, LONG_M
+from sim.kernels.rows import INLINE, threads
 from sim.kernels.signals import RED
 from sim.state import Driver, StateArrays
 from sim.walkways import WalkArrays
@@ -21,7 +22,7 @@ from stack.lanegraph import STOREY_M
 from stack.loop import TICK_S
 from stack.seeds import Stream, uniform
 
-wp.set_module_options({"enable_backward": False})
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": INLINE})
 
 WALK = wp.constant(0)
 WAIT_GAP = wp.constant(1)  # at the kerb, for a gap
@@ -279,9 +280,9 @@ def step_towards(st: StateArrays, w: int, i: int, actors: int, goal: wp.vec3) ->
     return apart - speed * TICK * (ux * dx + uy * dy) / apart
 
 
-@wp.kernel(enable_backward=False)
-def walk(st: StateArrays, walks: WalkArrays, actors: int):
-    w, i = wp.tid()
+@wp.func
+def go(st: StateArrays, walks: WalkArrays, w: int, i: int, actors: int) -> None:
+    """Move a pedestrian by one tick."""
     if st.kind[w, i] != PEDESTRIAN or st.driver[w, i] != IDM or st.walk[w, i] < 0:
         return
     mode = st.walk_mode[w, i]
@@ -335,8 +336,17 @@ def walk(st: StateArrays, walks: WalkArrays, actors: int):
             land(st, walks, w, i, 2 * path + 1)
 
 
+@wp.kernel(enable_backward=False)
+def walk(st: StateArrays, walks: WalkArrays, actors: int, stride: int):
+    w, first = wp.tid()
+    for i in range(first, actors, stride):
+        go(st, walks, w, i, actors)
+
+
 def launch(state: Any, walks: Any, worlds: int, actors: int, device: str, record_cmd: bool = False) -> list[Any]:
     """Move every pedestrian of every world by one tick; or record the launches and return them."""
     if not walks.path_start.shape[0]:
         return []
-    return [wp.launch(walk, dim=(worlds, actors), inputs=[state, walks, actors], device=device, record_cmd=record_cmd)]
+    n = threads(actors, device)
+    inputs = [state, walks, actors, n]
+    return [wp.launch(walk, dim=(worlds, n), inputs=inputs, device=device, record_cmd=record_cmd)]
