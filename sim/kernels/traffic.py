@@ -177,17 +177,6 @@ def arrange(st: StateArrays, lanes: LaneArrays, actors: int):
 
 
 @wp.func
-def sharpest(lanes: LaneArrays, path: Path, reach: float) -> float:
-    """The sharpest curvature of the path's lanes as far as `reach`."""
-    bend = lanes.lane_bend_1pm[path.lane0]
-    if path.lane1 >= 0 and reach > path.end0_m:
-        bend = wp.max(bend, lanes.lane_bend_1pm[path.lane1])
-        if path.lane2 >= 0 and reach > path.end1_m:
-            bend = wp.max(bend, lanes.lane_bend_1pm[path.lane2])
-    return bend
-
-
-@wp.func
 def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v: float) -> float:
     """Speed for limits, bends and the end of the known path."""
     wish = wish_on(st, lanes, w, i, path.lane0)
@@ -196,7 +185,7 @@ def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v
         wish = wp.min(wish, wp.sqrt(limit * limit + 2.0 * SLOW_DOWN_MPS2 * path.end0_m))
     reach = wp.min(v * v / (2.0 * SLOW_DOWN_MPS2) + 6.0, BEND_REACH_M)
     lateral = LATERAL_MPS2 * wp.min(CAR_M / st.length_m[w, i], 1.0)
-    steps = wp.where(sharpest(lanes, path, reach) > BEND_1PM, int(reach / BEND_STEP_M), 0)
+    steps = int(reach / BEND_STEP_M)
     for n in range(steps):
         ahead = float(n) * BEND_STEP_M
         if ahead < path.end2_m:
