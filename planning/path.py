@@ -24,7 +24,7 @@ from stack.scenearrays import (
 
 wp.set_module_options({"enable_backward": False, "max_unroll": 1})
 
-PI = wp.constant(3.14159265358979)
+PI = 3.14159265358979
 PASS_BACK_M = wp.constant(14.0)  # length of the way back to the lane after passing
 CHANGE_MIN_M = wp.constant(25.0)  # length of a lane change
 CHANGE_MAX_M = wp.constant(40.0)
@@ -80,14 +80,15 @@ class Scratch:
     left_m: wp.array2d(dtype=wp.float32)
     along_mps: wp.array2d(dtype=wp.float32)
     across_mps: wp.array2d(dtype=wp.float32)
+    point_lane: wp.array2d(
+        dtype=wp.int32
+    )  # [W, POINTS] the path's points that lie on a lane's line, -1: those that do not
+    point_s_m: wp.array2d(dtype=wp.float32)
 
 
 @wp.func
 def wrap_angle(angle: float) -> float:
-    turned = angle + PI
-    if turned >= 0.0 and turned < 2.0 * PI:  # the sum below would give the same
-        return angle
-    return angle - 2.0 * PI * wp.floor(turned / (2.0 * PI))
+    return angle - 2.0 * PI * wp.floor((angle + PI) / (2.0 * PI))
 
 
 @wp.func
@@ -267,8 +268,45 @@ def change_lane(
     return hold
 
 
+@wp.func_native(
+    f"""
+#if defined(__clang__)  // products and sums are not fused: a point lies where lane_point would have it
+#pragma clang fp contract(off)
+#endif
+    constexpr int POINTS = {REFERENCE_POINTS};
+    constexpr float PI = {PI}f, TURN = 2.0f * PI;
+    const int* lane_of = scratch.point_lane.data + w * POINTS;
+    const float* s_of = scratch.point_s_m.data + w * POINTS;
+    float *xs = ref.x_m.data + w * POINTS, *ys = ref.y_m.data + w * POINTS, *zs = ref.z_m.data + w * POINTS;
+    float *yaws = ref.yaw_rad.data + w * POINTS, *bends = ref.curvature_1pm.data + w * POINTS;
+    float* limits = ref.limit_mps.data + w * POINTS;
+    const auto wrapped = [](float angle) -> float {{ return angle - TURN * floorf((angle + PI) / TURN); }};
+#pragma clang loop vectorize(assume_safety)
+    for (int p = 0; p < POINTS; ++p) {{
+        const bool lies = lane_of[p] >= 0;
+        const int lane = lies ? lane_of[p] : 0;
+        const int first = lanes.lane_start.data[lane], count = lanes.lane_count.data[lane];
+        const float f = s_of[p] / lanes.lane_step_m.data[lane];
+        const int at = first + wp::clamp((int) f, 0, count - 1), k = first + wp::clamp((int) f, 0, count - 2);
+        const float t = wp::min(f - (float) (k - first), 1.0f);
+        const float *x = lanes.x_m.data, *y = lanes.y_m.data, *yaw = lanes.yaw_rad.data;
+        const float* bend = lanes.curvature_1pm.data;
+        const float turned = yaw[k] + t * wrapped(yaw[k + 1] - yaw[k]);
+        xs[p] = lies ? x[k] + t * (x[k + 1] - x[k]) : xs[p];
+        ys[p] = lies ? y[k] + t * (y[k + 1] - y[k]) : ys[p];
+        zs[p] = lies ? lanes.z_m.data[at] : zs[p];
+        yaws[p] = lies ? wrapped(turned) : yaws[p];
+        bends[p] = lies ? bend[k] + t * (bend[k + 1] - bend[k]) : bends[p];
+        limits[p] = lies ? lanes.lane_limit_mps.data[lane] : limits[p];
+    }}
+    """
+)
+def lay_on_lanes(lanes: Lines, ref: ReferenceArrays, scratch: Scratch, w: int) -> None:
+    """Write those of the path's points that lie on a lane's line. A loop of plain C++, which becomes vector code."""
+
+
 @wp.func
-def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, w: int, last: int) -> None:
+def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, scratch: Scratch, w: int, last: int) -> None:
     """Write the path's points, STEP_M apart; straight on past the goal; coming lane changes as if nobody were there."""
     first = ref.route_index[w]
     i = first
@@ -299,26 +337,25 @@ def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, w: int, l
         beyond = float(0.0)
         if i == last:
             beyond = wp.max(s - route.goal_s_m[w], 0.0)
-        q = lane_point(lanes, lane, s - beyond)
-        k = q[3]
-        if beyond > 0.0:
-            k = 0.0
         norm = float(1.0)
-        if beyond == 0.0 and shift == 0.0 and offset == 0.0:  # most paths are nothing but centre lines
-            ref.x_m[w, p] = q[0]
-            ref.y_m[w, p] = q[1]
-            ref.yaw_rad[w, p] = wrap_angle(q[2])
-            ref.curvature_1pm[w, p] = k
+        if beyond == 0.0 and shift == 0.0 and offset == 0.0 and s >= 0.0 and s <= lanes.lane_length_m[lane]:
+            scratch.point_lane[w, p] = lane
+            scratch.point_s_m[w, p] = s
         else:
+            scratch.point_lane[w, p] = -1
+            q = lane_point(lanes, lane, s - beyond)
+            k = q[3]
+            if beyond > 0.0:
+                k = 0.0
             o = shift_at(shift, length, left, c) + pass_at(offset, start, pass_ramp, until, c)
             g = wp.max(1.0 - k * o[0], 0.2)
             norm = wp.sqrt(g * g + o[1] * o[1])
             ref.x_m[w, p] = q[0] + beyond * wp.cos(q[2]) - o[0] * wp.sin(q[2])
             ref.y_m[w, p] = q[1] + beyond * wp.sin(q[2]) + o[0] * wp.cos(q[2])
+            ref.z_m[w, p] = lane_z(lanes, lane, s - beyond)
             ref.yaw_rad[w, p] = wrap_angle(q[2] + wp.atan2(o[1], g))
             ref.curvature_1pm[w, p] = (g * (o[2] + k * g) + 2.0 * k * o[1] * o[1]) / (norm * norm * norm)
-        ref.z_m[w, p] = lane_z(lanes, lane, s - beyond)
-        ref.limit_mps[w, p] = lanes.lane_limit_mps[lane]
+            ref.limit_mps[w, p] = lanes.lane_limit_mps[lane]
         c = c + STEP_M / norm
         s = s + STEP_M / norm
         while (
@@ -329,6 +366,7 @@ def lay_points(lanes: Lines, route: RouteArrays, ref: ReferenceArrays, w: int, l
             s = s - lanes.lane_length_m[lane]
             i = i + 1
             lane = route.lane[w, i]
+    lay_on_lanes(lanes, ref, scratch, w)
 
 
 @wp.func
@@ -378,6 +416,7 @@ def allocate_scratch(worlds: int, device: str) -> Any:
     """A Scratch for `worlds` worlds."""
     out: Any = Scratch()
     for name, var in Scratch.vars.items():
-        shape = (worlds,) if var.type.ndim == 1 else (worlds, TRACKS)
+        columns = REFERENCE_POINTS if name.startswith("point_") else TRACKS
+        shape = (worlds,) if var.type.ndim == 1 else (worlds, columns)
         setattr(out, name, wp.zeros(shape, dtype=var.type.dtype, device=device))
     return out

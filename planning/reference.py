@@ -162,7 +162,7 @@ def follow_route(
     if ref.pass_until_m[w] + PASS_BACK_M < 0.0:
         ref.pass_offset_m[w] = 0.0
     scratch.hold_m[w] = change_lane(lanes, scene, route, ref, shape, w, last)
-    lay_points(lanes, route, ref, w, last)
+    lay_points(lanes, route, ref, scratch, w, last)
     measure(lanes, scene, route, ref, w, last)
 
 
