@@ -124,14 +124,10 @@ class Batch:
                 )
             values[name][: len(given)] = given
         self._complete(values, set(rows), map_index)
-        for name, column in values.items():
-            getattr(self.state.arrays, name)[world].assign(column)
-        for name in self.state.not_per_actor:
-            getattr(self.state.arrays, name)[world].zero_()
         sirens = int(values["siren"].sum())
         each = {"seed": seed, "tick": 0, "friction": friction, "map_index": map_index, "sirens": sirens}
-        for name, value in each.items():
-            getattr(self.state.arrays, name)[world : world + 1].fill_(value)
+        for name, value in (*values.items(), *dict.fromkeys(self.state.not_per_actor, 0).items(), *each.items()):
+            self.state.write(name, world, value)
         locate.launch(self.state.arrays, self.lanes, 1, self.actors, self.device, first=world)
         signals.start(self.state.arrays, self.lanes, world, self.graph.signals, self.device)
 

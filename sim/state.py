@@ -127,6 +127,15 @@ class State:
         """Host array of a column: a writable view on the CPU, a copy on CUDA."""
         return self._views[name] if self._views else getattr(self.arrays, name).numpy()
 
+    def write(self, name: str, world: int, value: Any) -> None:
+        """Set a column of one world: to a row of numbers, or to one number."""
+        if self._views:
+            self._views[name][world] = value
+        elif np.ndim(value):
+            getattr(self.arrays, name)[world].assign(value)
+        else:
+            getattr(self.arrays, name)[world : world + 1].fill_(value)
+
     def save(self) -> dict[str, Any]:
         """A copy of every array."""
         return {name: self.numpy(name).copy() for name in StateArrays.vars}
