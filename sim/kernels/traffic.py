@@ -42,10 +42,10 @@ CORNERING_R = wp.constant(int(Column.CORNERING_REAR))
 ASK_EVERY = wp.constant(24)  # ticks after which everybody has been asked about changing lanes
 LATERAL_MPS2 = wp.constant(2.0)  # comfortable in bends, for vehicles
 CAR_M = wp.constant(4.8)  # no longer than this; others take them slower
-SLOW_DOWN_MPS2 = wp.constant(1.5)  # for bends and limits ahead
-BEND_1PM = wp.constant(0.001)  # a straight road, at any speed
+SLOW_DOWN_MPS2 = 1.5  # for bends and limits ahead
+BEND_1PM = 0.001  # a straight road, at any speed
 BEND_REACH_M = wp.constant(150.0)
-BEND_STEP_M = wp.constant(4.0)
+BEND_STEP_M = 4.0
 EDGE_D_M = wp.constant(1.0)  # bicycles keep so far to the right
 GRIP_USED = wp.constant(0.85)  # of the tyres' grip, by the hardest braking
 AHEAD_MOST_M = wp.constant(35.0)  # of the point that drivers steer for
@@ -176,6 +176,47 @@ def arrange(st: StateArrays, lanes: LaneArrays, actors: int):
         consider_change(st, lanes, w, actors, (st.tick[w] * asked + n) % actors)
 
 
+@wp.func_native(
+    f"""
+#if defined(__clang__)
+#pragma clang fp contract(off)
+#endif
+    constexpr int LANES = 16;
+    const bool has1 = path.lane1 >= 0, has2 = path.lane2 >= 0;
+    const int lane0 = path.lane0, lane1 = has1 ? path.lane1 : lane0, lane2 = has2 ? path.lane2 : lane0;
+    const int start0 = lanes.lane_start.data[lane0], last0 = lanes.lane_count.data[lane0] - 1;
+    const int start1 = lanes.lane_start.data[lane1], last1 = lanes.lane_count.data[lane1] - 1;
+    const int start2 = lanes.lane_start.data[lane2], last2 = lanes.lane_count.data[lane2] - 1;
+    const float step0 = lanes.lane_step_m.data[lane0], step1 = lanes.lane_step_m.data[lane1];
+    const float step2 = lanes.lane_step_m.data[lane2];
+    const float* curvature = lanes.curvature_1pm.data;
+    float slowest = 1.0e6f;
+    for (int first = 0; first < steps; first += LANES) {{
+        float speed[LANES];
+#pragma clang loop vectorize(assume_safety) vectorize_width(LANES)
+        for (int k = 0; k < LANES; ++k) {{
+            const float ahead = (float) (first + k) * {BEND_STEP_M}f;
+            const bool on1 = has1 && ahead > path.end0_m, on2 = on1 && has2 && ahead > path.end1_m;
+            const float s = on2 ? ahead - path.end1_m : on1 ? ahead - path.end0_m : path.from_s_m + ahead;
+            const int n = (int) (s / (on2 ? step2 : on1 ? step1 : step0) + 0.5f);
+            const int at = (on2 ? start2 : on1 ? start1 : start0)
+                + wp::clamp(n, 0, on2 ? last2 : on1 ? last1 : last0);
+            const float bend = wp::abs(curvature[at]);
+            const float v = wp::sqrt(lateral / bend + {2.0 * SLOW_DOWN_MPS2}f * wp::max(ahead - 4.0f, 0.0f));
+            speed[k] = first + k < steps && ahead < path.end2_m && bend > {BEND_1PM}f ? v : 1.0e6f;
+        }}
+        for (int k = 0; k < LANES; ++k)
+            slowest = speed[k] < slowest ? speed[k] : slowest;
+    }}
+    return slowest;
+    """
+)
+def speed_for_bends(lanes: LaneArrays, path: Path, lateral: float, steps: int) -> float:
+    """Speed now for the bends within so many steps of BEND_STEP along the path (path_point). A loop of plain C++, which
+    becomes vector code."""
+    ...
+
+
 @wp.func
 def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v: float) -> float:
     """Speed for limits, bends and the end of the known path."""
@@ -185,13 +226,7 @@ def wish_speed(st: StateArrays, lanes: LaneArrays, w: int, i: int, path: Path, v
         wish = wp.min(wish, wp.sqrt(limit * limit + 2.0 * SLOW_DOWN_MPS2 * path.end0_m))
     reach = wp.min(v * v / (2.0 * SLOW_DOWN_MPS2) + 6.0, BEND_REACH_M)
     lateral = LATERAL_MPS2 * wp.min(CAR_M / st.length_m[w, i], 1.0)
-    steps = int(reach / BEND_STEP_M)
-    for n in range(steps):
-        ahead = float(n) * BEND_STEP_M
-        if ahead < path.end2_m:
-            bend = wp.abs(path_point(lanes, path, ahead)[3])
-            if bend > BEND_1PM:
-                wish = wp.min(wish, wp.sqrt(lateral / bend + 2.0 * SLOW_DOWN_MPS2 * wp.max(ahead - 4.0, 0.0)))
+    wish = wp.min(wish, speed_for_bends(lanes, path, lateral, int(reach / BEND_STEP_M)))
     left = path.end2_m
     if lanes.succ_count[path.lane0] == 0:  # a lane that ends: room to change from a stand
         left = lanes.lane_stop_s_m[path.lane0] - path.from_s_m - nose(st, w, i) - STAND_BEFORE_END_M
