@@ -45,11 +45,11 @@ from planning.path import (
     allocate_scratch,
     change_lane,
     follow,
-    lay_points,
     lines_of,
     measure,
     to_path,
 )
+from planning.points import lay_points
 from stack.lanegraph import LaneArrays, LaneGraph
 from stack.messages import Reference
 from stack.scenearrays import (
