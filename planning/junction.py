@@ -28,6 +28,7 @@ NOT_THERE = wp.constant(-1.0e6)
 HOLD_M = wp.constant(
     1.2
 )  # means to stop so far before a lane of those who come first: the policy overruns by up to a metre
+STOPS_MPS2 = wp.constant(4.0)  # with which others are taken to stop
 STOP_MPS2 = wp.constant(3.0)  # what holding inside a junction may ask for
 FAR_M = wp.constant(1.0e6)
 
@@ -90,7 +91,7 @@ def meets(
     leaves: float,
     waited: float,
 ) -> bool:
-    """Whether road user t comes first in conflict k, which the ego is in from `enters` to `leaves` (s from now)."""
+    """Whether road user t is first in conflict k, which the ego is in from `enters` to `leaves` (s from now)."""
     other = lanes.conflict_lane[k]
     first = lanes.conflict_other_from_m[k]
     until = lanes.conflict_other_to_m[k]
@@ -108,8 +109,9 @@ def meets(
     arrives = time_to(first - s - half, v, OTHER_ACCEL_MPS2, wp.max(v, lanes.lane_limit_mps[other]))
     gone = (until - s + half) / wp.max(v, 0.5)
     occupied = s + half >= first
-    if lanes.conflict_rank[k] == 0:  # whoever comes first goes first
-        return (occupied and gone > enters - 0.5) or (s > 0.0 and v > 1.0 and arrives < enters)
+    if lanes.conflict_rank[k] >= 0:  # whoever comes first goes first, and so does one who cannot stop any more
+        comes = s > 0.0 or (lanes.conflict_rank[k] > 0 and v * v > -2.0 * STOPS_MPS2 * s)
+        return (occupied and gone > enters - 0.5) or (comes and v > 1.0 and arrives < enters)
     if v < 0.5 and s < -1.0 and waited > PATIENCE_S:
         return False
     return arrives < leaves + MARGIN_S and gone > enters - MARGIN_S
@@ -156,7 +158,7 @@ def coming_free(
         sibling = bool(False)  # branches of the ego's own lane: whoever is there is a leader
         if lanes.pred_count[other] > 0:
             sibling = lanes.pred[lanes.pred_start[other]] == before
-        if lanes.conflict_rank[k] <= 0 and not sibling:
+        if not sibling:
             free = conflict_free(lanes, lines, scene, shape, w, k, start, v, top, waited)
         k = k + 1
     return free

@@ -15,7 +15,7 @@ from sim.kernels.roadusers import CAR, CYCLIST, IDM, LONG_M, NONE, nose, rear
 from sim.kernels.room import COURTESY_S, exit_lane, lacks_room, room_after
 from sim.kernels.signals import GREEN, RED, TICK, YELLOW, YELLOW_TIME
 from sim.kernels.wayfinding import tightness
-from sim.state import StateArrays
+from sim.state import Driver, StateArrays
 from stack.labels import Sign
 from stack.lanegraph import LaneArrays
 
@@ -35,6 +35,7 @@ STANDS_PAST_M = wp.constant(
 SWING_REACH_M = wp.constant(7.0)
 REROUTE_S = wp.constant(30.0)  # of waiting for room, after which a driver goes another way
 TIGHT = wp.constant(1.2)
+NOBODY = wp.constant(int(Driver.NONE))
 STALE_S = wp.constant(2.0)
 SIREN_MPS = wp.constant(5.0)  # no faster, and
 SIREN_LINE_M = wp.constant(8.0)  # no farther from the line, it asks for a junction on red
@@ -288,8 +289,24 @@ def go_another_way(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: i
 
 
 @wp.func
+def scripted_first(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int, g: int) -> bool:
+    """Does a learner or a scripted car, which asks nobody, come after all, with precedence over i, to which g is granted?"""
+    for k in range(actors):
+        if st.driver[w, k] != IDM and st.driver[w, k] != NOBODY:
+            e = st.entry_lane[w, k]
+            if e >= 0 and e != g and st.entry_in_m[w, k] > 0.0:
+                if lanes.lane_junction[e] == lanes.lane_junction[g]:
+                    c = conflict_of(lanes, g, e)
+                    if c >= 0:
+                        if goes_first(st, lanes, w, i, k, g, e, c, st.entry_in_m[w, k]):
+                            return True
+    return False
+
+
+@wp.func
 def withdraw(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) -> None:
-    """Take a grant back when the light or the room behind the exit is gone and the car can still stop at its line."""
+    """Take a grant back when the light or the room behind the exit is gone, or somebody who does not ask comes first, and
+    the car can still stop at its line."""
     g = st.granted[w, i]
     if g >= 0 and st.entry_lane[w, i] == g and st.entry_in_m[w, i] > 0.0 and st.driver[w, i] == IDM:
         light = light_of(st, lanes, w, g)
@@ -315,6 +332,8 @@ def withdraw(st: StateArrays, lanes: LaneArrays, w: int, actors: int, i: int) ->
         if v * v < BRAKE_MPS2 * gap and gap < 15.0 and st.next_lane[w, i] == g and st.after_lane[w, i] >= 0:
             if lacks_room(st, lanes, w, actors, i, g, st.after_lane[w, i]):
                 st.granted[w, i] = NONE
+        if v * v < BRAKE_MPS2 * gap and scripted_first(st, lanes, w, actors, i, g):
+            st.granted[w, i] = WAITING
 
 
 @wp.func
