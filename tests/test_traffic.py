@@ -163,6 +163,25 @@ def test_cars_at_stop_signs_stop_and_take_turns() -> None:
     assert np.maximum(column(batch, "x_m"), column(batch, "y_m")).min() > 60.0
 
 
+def test_a_learner_that_comes_first_after_all_is_let_through() -> None:
+    """It stood when the other was let in, far before the line; then it drives on, and has the right of way."""
+    graph = replace(crossing(), conflict_rank=np.array([-1, 1], np.int32))
+    rows = cars(graph, [(0, 58.0, 3.0), (3, 60.0, 0.0)])
+    rows["driver"][1] = Driver.POLICY
+    batch = start(graph, rows)
+    goes, crossed = False, np.full(2, np.inf)
+    for tick in range(500):
+        goes |= column(batch, "granted")[0] == 1
+        batch.set_pedals(0, [1], np.array([[0.9, 0.0, 0.0] if goes else [0.0, 1.0, 0.0]]))
+        batch.step()
+        along = np.array([column(batch, "x_m")[0], column(batch, "y_m")[1]])
+        crossed = np.where((along > 5.0) & np.isinf(crossed), tick, crossed)
+        if along[1] < 0.0:
+            assert along[0] + NOSE_M < -11.0  # behind its line
+        assert not overlaps(batch)
+    assert goes and crossed[1] < crossed[0] < np.inf
+
+
 def test_slow_car_is_overtaken_by_a_lane_change() -> None:
     lines = [line((0, 0), (900, 0)), line((0, 3.5), (900, 3.5)), line((900, 0), (990, 0)), line((900, 3.5), (990, 3.5))]
     graph = plain_graph(lines, [(0, 2), (1, 3)])
