@@ -163,6 +163,36 @@ def test_cars_at_stop_signs_stop_and_take_turns() -> None:
     assert np.maximum(column(batch, "x_m"), column(batch, "y_m")).min() > 60.0
 
 
+def tight_bend() -> LaneGraph:
+    """A road that turns left by 90 degrees: lane 0 on a radius of 17 m, lane 1 back on 13.8 m."""
+    lines, curvature = [], []
+    for side in (0.0, 3.2):
+        a, straight = np.linspace(0.0, np.pi / 2, 60), np.linspace(0.0, 120.0, 121)
+        ahead = np.stack([straight - 120.0, np.full(121, side)], axis=-1)
+        turn = np.stack([(17.0 - side) * np.sin(a), 17.0 - (17.0 - side) * np.cos(a)], axis=-1)
+        away = np.stack([np.full(121, 17.0 - side), 17.0 + straight], axis=-1)
+        points = np.concatenate([ahead[:-1], turn, away[1:]])
+        s = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+        u = np.linspace(0.0, s[-1], int(s[-1]) + 1)
+        points = np.stack([*(np.interp(u, s, points[:, k]) for k in (0, 1)), np.zeros_like(u)], axis=-1)
+        bends = ((u > 120.0) & (u < s[-1] - 120.0)) / (17.0 - side)
+        lines.append(points if side == 0.0 else points[::-1].copy())
+        curvature.append(bends if side == 0.0 else -bends[::-1])
+    return replace(plain_graph(lines), curvature_1pm=np.concatenate(curvature).astype(np.float32))
+
+
+@pytest.mark.parametrize("place_m", [32.0, 44.0, 62.0, 74.0])
+def test_a_bus_that_fills_a_bend_and_a_car_do_not_meet_in_it(place_m: float) -> None:
+    graph = tight_bend()
+    rows = cars(graph, [(0, 40.0, 8.0), (1, place_m, 8.0)])
+    rows |= {"model": np.array([0, 1]), "kind": np.array([Kind.CAR, Kind.TRUCK])}
+    batch = start(graph, rows, models=(SEDAN, load_vehicle("bus")))
+    for _ in range(800):
+        batch.step()
+        assert not overlaps(batch)
+    assert (column(batch, "lane_s_m") > 200.0).all()
+
+
 def test_a_learner_that_comes_first_after_all_is_let_through() -> None:
     """It stood when the other was let in, far before the line; then it drives on, and has the right of way."""
     graph = replace(crossing(), conflict_rank=np.array([-1, 1], np.int32))

@@ -269,11 +269,12 @@ def waits_before_bend(
     longer = wp.max(st.length_m[w, i], st.length_m[w, k])
     bend = narrow_bend(lanes, path, longer, wp.min(reach, path.end0_m))  # in junctions others decide
     gap = bend[0] - nose(st, w, i) - CUTS_BEFORE * longer
-    if bend[0] >= 1.0e6 or gap < 0.0:
+    if bend[0] >= 1.0e6 or gap < -BEND_STEP_M:
         return 1.0e6
     at = path_project(lanes, path, st.x_m[w, k], st.y_m[w, k], bend[0])
     if at[0] < bend[0] or wp.abs(at[1]) > 2.0 * lanes.width_m[point_index(lanes, path.lane0, path.from_s_m)]:
         return 1.0e6
+    gap = wp.max(gap, 0.2)  # places of bends are known to BEND_STEP_M
     theirs = at[0] - nose(st, w, k) - bend[1] - CUTS_BEFORE * longer
     if theirs < 0.0:
         return gap
