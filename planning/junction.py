@@ -25,11 +25,9 @@ EGO_ACCEL_MPS2 = wp.constant(1.5)
 OTHER_ACCEL_MPS2 = wp.constant(0.8)
 PATIENCE_S = wp.constant(4.0)  # after this wait, those who stand before the junction are taken to let the ego go
 NOT_THERE = wp.constant(-1.0e6)
-HOLD_M = wp.constant(
-    1.2
-)  # means to stop so far before a lane of those who come first: the policy overruns by up to a metre
-STOPS_MPS2 = wp.constant(4.0)  # with which others are taken to stop
-STOP_MPS2 = wp.constant(3.0)  # what holding inside a junction may ask for
+HOLD_M = wp.constant(1.2)  # kept to a lane of those who come first: the policy overruns by up to a metre
+OTHER_BRAKE_MPS2 = wp.constant(4.0)  # who needs more to stop comes on
+HOLD_MPS2 = wp.constant(3.0)  # what holding inside a junction may ask for
 FAR_M = wp.constant(1.0e6)
 
 
@@ -110,7 +108,7 @@ def meets(
     gone = (until - s + half) / wp.max(v, 0.5)
     occupied = s + half >= first
     if lanes.conflict_rank[k] >= 0:  # whoever comes first goes first, and so does one who cannot stop any more
-        comes = s > 0.0 or (lanes.conflict_rank[k] > 0 and v * v > -2.0 * STOPS_MPS2 * s)
+        comes = s > 0.0 or (lanes.conflict_rank[k] > 0 and v * v > -2.0 * OTHER_BRAKE_MPS2 * s)
         return (occupied and gone > enters - 0.5) or (comes and v > 1.0 and arrives < enters)
     if v < 0.5 and s < -1.0 and waited > PATIENCE_S:
         return False
@@ -181,7 +179,7 @@ def hold_inside(
             lanes.conflict_rank[k] < 0
             and left < hold
             and left + HOLD_M > 0.0
-            and v * v < 2.0 * STOP_MPS2 * (left + HOLD_M)
+            and v * v < 2.0 * HOLD_MPS2 * (left + HOLD_M)
         ):
             if not conflict_free(lanes, lines, scene, shape, w, k, start, v, top, waited):
                 hold = left
