@@ -192,6 +192,21 @@ def _pick_mesh(library: LibraryArrays, kind: int, look: int, length_m: float, fr
     return first + look % count
 
 
+@wp.func
+def _linear(byte: int) -> float:
+    """Of an sRGB value 0..255 (IEC 61966-2-1)."""
+    v = float(byte) / 255.0
+    if v <= 0.04045:
+        return v / 12.92
+    return wp.pow((v + 0.055) / 1.055, 2.4)
+
+
+@wp.func
+def _linear_rgb(word: int) -> wp.vec3:
+    """Of a colour 0xRRGGBB."""
+    return wp.vec3(_linear((word >> 16) & 255), _linear((word >> 8) & 255), _linear(word & 255))
+
+
 @wp.kernel(enable_backward=False)
 def _place_actors(
     state: StateArrays, world: int, viewer: int, library: LibraryArrays, out: GeometryArrays
@@ -243,6 +258,8 @@ def _place_actors(
     group = _group(look)
     paints = wp.uint32(library.paints.shape[1])
     out.colour[row, 0] = library.paints[group, int((h >> wp.uint32(4)) % paints)]
+    if state.paint[world, row] != 0:
+        out.colour[row, 0] = _linear_rgb(state.paint[world, row] - 1)
     out.colour[row, 1] = library.paints[group, int((h >> wp.uint32(12)) % paints)] * 0.55
     out.colour[row, 2] = library.skins[int((h >> wp.uint32(20)) % wp.uint32(library.skins.shape[0]))]
 

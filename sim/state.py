@@ -21,6 +21,7 @@ class Driver(IntEnum):
     IDM = 1  # the traffic model, or the walker model for a pedestrian
     EXTERNAL = 2  # pedals come from outside (a CARLA client, a script)
     POLICY = 3  # pedals come from a learner or from the stack
+    PLACED = 4  # its pose comes from outside: it stands where it is put, and gives way to nothing
 
 
 @wp.struct
@@ -41,6 +42,7 @@ class StateArrays:
     driver: wp.array2d(dtype=wp.int32)
     model: wp.array2d(dtype=wp.int32)  # row of the vehicle parameter table
     look: wp.array2d(dtype=wp.int32)  # mesh and colour variant
+    paint: wp.array2d(dtype=wp.int32)  # body colour: 1 + 0xRRGGBB, sRGB; 0: that of its look
     length_m: wp.array2d(dtype=wp.float32)
     width_m: wp.array2d(dtype=wp.float32)
     height_m: wp.array2d(dtype=wp.float32)
@@ -61,6 +63,7 @@ class StateArrays:
     throttle: wp.array2d(dtype=wp.float32)  # commands
     brake: wp.array2d(dtype=wp.float32)
     steer: wp.array2d(dtype=wp.float32)  # -1..1, left positive
+    reverse: wp.array2d(dtype=wp.int32)  # 1: the throttle pushes backwards
     # where on the map; kept by traffic for its own, by `locate` for learners
     lane: wp.array2d(dtype=wp.int32)
     lane_s_m: wp.array2d(dtype=wp.float32)

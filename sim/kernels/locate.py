@@ -110,6 +110,8 @@ def place(state: StateArrays, lanes: LaneArrays, w: int, i: int) -> None:
     x = state.x_m[w, i]
     y = state.y_m[w, i]
     driver = state.driver[w, i]
+    if driver == int(Driver.PLACED):
+        return
     if driver == int(Driver.EXTERNAL) or driver == int(Driver.POLICY):
         last = state.lane[w, i]
         if last < 0:

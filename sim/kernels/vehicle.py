@@ -11,7 +11,7 @@ Lateral tyre force: Fiala's brush model with the friction that the longitudinal 
 Gerdes, A Controller Framework for Autonomous Drifting, J. Dyn. Sys. 136, 2014). Axle loads shift with the
 longitudinal force. The lateral step is linearly implicit, since tyre forces grow stiff as 1 / speed; below walking
 pace the motion goes over to the kinematic bicycle, which stands still when braked. Brakes and rolling resistance are
-dry friction: they stop, and never push back.
+dry friction: they stop, and never push back. In reverse gear the drive force points backwards.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ wp.set_module_options({"enable_backward": False})
 
 LANES = 16  # vehicles that a CPU moves at once
 NUMBERS = {
-    "SUBSTEPS": 5,
-    "SUBSTEP_S": 0.01,
     "KINEMATIC_BELOW_MPS": 0.5,
     "DYNAMIC_ABOVE_MPS": 2.0,
     "GRIP_USED": 0.98,  # share of an axle's friction that drive and brake may take: traction control, anti-lock brakes
@@ -46,20 +44,27 @@ NUMBERS = {
     "COLUMNS": len(Column),
     **{column.name: int(column) for column in Column},
 }
-
-
-@wp.func_native(
-    f"""
+UNFUSED = """
 #if defined(__clang__)  // products and sums are not fused: a vehicle moves the same whichever way the compiler goes
 #pragma clang fp contract(off)
 #endif
+"""
+WIDTH = f"""
 #if defined(__CUDA_ARCH__)
     constexpr int LANES = 1;
 #else
     constexpr int LANES = {LANES};
 #endif
+"""
+
+
+@wp.func_native(
+    f"""
+    {UNFUSED}
+    {WIDTH}
+    const auto rolls = [&](int at) -> bool {{ return state.driver.data[at] != {int(Driver.PLACED)}; }};
     """
-    + source("motion.h", **NUMBERS)
+    + source("motion.h", SUBSTEPS=5, SUBSTEP_S=0.01, **NUMBERS)
 )
 def move_rows(state: StateArrays, params: wp.array2d(dtype=wp.float32), w: int, first: int, last: int) -> None:
     """Move the vehicles among the rows from `first` to before `last` of all worlds' rows, which are those of world w."""

@@ -1,9 +1,11 @@
 // One tick of the vehicles among some rows of a world, LANES at a time (sim/kernels/vehicle.py has the equations).
-// The loop of plain C++ over arrays of LANES numbers becomes vector code; a GPU's threads take a vehicle each.
+// The loop of plain C++ over arrays of LANES numbers becomes vector code; a GPU's threads take a vehicle each. Who
+// takes this text in says how many sub-steps of how many seconds (SUBSTEPS, SUBSTEP_S), and which vehicles roll.
 struct alignas(64) Group {
     int count, row[LANES];
     float p[COLUMNS][LANES];
-    float throttle[LANES], brake[LANES], steer[LANES], normal[LANES], grade[LANES];  // gravity across and along it
+    float throttle[LANES], brake[LANES], steer[LANES], gear[LANES];  // -1: backwards, else 1
+    float normal[LANES], grade[LANES];  // gravity across and along it
     float x[LANES], y[LANES], yaw[LANES], cos[LANES], sin[LANES];
     float vx[LANES], vy[LANES], r[LANES], ax[LANES], ay[LANES];  // of the origin, in the body frame
     float wheel[LANES], drive[LANES];
@@ -11,7 +13,7 @@ struct alignas(64) Group {
 struct Pair {
     float a, b;
 };
-constexpr float h = SUBSTEP_S;
+const float h = SUBSTEP_S;
 const auto sign = [](float x) -> float { return x < 0.0f ? -1.0f : 1.0f; };
 const auto unit_vector = [](float angle) -> Pair {
     // cosine and sine of an angle between -1 and 1 rad, to 1e-6: Taylor's polynomials, a fifth of the library's time
@@ -51,8 +53,9 @@ const auto substep = [&](Group& g, int k, float friction) {
     actuate(g, k, wanted_drive(g, k, wp::abs(vx0)));
     const float wheel = g.wheel[k], drive = g.drive[k];
     // loads and longitudinal forces, all over mass
+    const float gear = g.gear[k];
     float shift = wp::clamp(drive, -mu * normal, mu * normal) * g.p[CG_HEIGHT][k] / base;
-    shift = vx0 < 0.0f && drive < 0.0f ? -shift : shift;
+    shift = drive < 0.0f ? (vx0 < 0.0f ? -shift : shift) : gear * shift;
     const float load_f = wp::max(normal * b / base - shift, LOAD_MIN * normal * b / base);
     const float load_r = wp::max(normal * a / base + shift, LOAD_MIN * normal * a / base);
     const float grip_f = GRIP_USED * mu * load_f, grip_r = GRIP_USED * mu * load_r;
@@ -67,7 +70,7 @@ const auto substep = [&](Group& g, int k, float friction) {
     const Pair front = axle_force(cd * vx0 + sd * across_f, cd * across_f - sd * vx0, g.p[CORNERING_FRONT][k], load_f,
                                   mu, push_f + stop_f);
     const Pair rear = axle_force(vx0, vy0, g.p[CORNERING_REAR][k], load_r, mu, push_r + stop_r);
-    const float along_f = push_f - sign(vx0) * stop_f;
+    const float along_f = gear * push_f - sign(vx0) * stop_f;
     const float side_f = front.a * cd + along_f * sd;
     // linearly implicit step of V and r: (1 - q J) delta = h f, q from h / 2 (trapezoidal rule) to h for stiff tyres
     const float inertia = g.p[YAW_INERTIA][k] / g.p[MASS][k];
@@ -88,7 +91,8 @@ const auto substep = [&](Group& g, int k, float friction) {
     const float dynamic = wp::clamp(over, 0.0f, 1.0f);
     const float blend = dynamic * dynamic * (3.0f - 2.0f * dynamic);
     const float drag = g.p[DRAG_PER_MASS][k] * vx0 * wp::abs(vx0);
-    const float free = push_f * cd + push_r - drag - g.grade[k] + blend * (0.5f * r0 * (v_cg + v_new) - front.a * sd);
+    const float push = gear * (push_f * cd + push_r);
+    const float free = push - drag - g.grade[k] + blend * (0.5f * r0 * (v_cg + v_new) - front.a * sd);
     const float pushed = vx0 + h * free;
     const float dry = h * (stop_f * cd + stop_r + g.p[ROLLING][k] * normal);
     const float vx = sign(pushed) * wp::max(wp::abs(pushed) - dry, 0.0f);
@@ -122,6 +126,7 @@ const auto fetch = [&](Group& g, int k, int at) {
     g.throttle[k] = parked ? 0.0f : wp::clamp(state.throttle.data[at], 0.0f, 1.0f);
     g.brake[k] = parked ? 1.0f : wp::clamp(state.brake.data[at], 0.0f, 1.0f);
     g.steer[k] = wp::clamp(state.steer.data[at], -1.0f, 1.0f);
+    g.gear[k] = state.reverse.data[at] != 0 ? -1.0f : 1.0f;
     g.normal[k] = GRAVITY_MPS2 * ::cosf(state.pitch_rad.data[at]);
     g.grade[k] = GRAVITY_MPS2 * ::sinf(state.pitch_rad.data[at]);
     g.x[k] = state.x_m.data[at], g.y[k] = state.y_m.data[at], g.yaw[k] = state.yaw_rad.data[at];
@@ -153,7 +158,7 @@ const auto move = [&](Group& g) {
 Group g = {};
 for (int at = first; at < last; ++at) {
     const int kind = state.kind.data[at], k = g.count;
-    if (kind == CAR || kind == TRUCK || kind == CYCLIST) {
+    if ((kind == CAR || kind == TRUCK || kind == CYCLIST) && rolls(at)) {
         fetch(g, k, at);
         if (!rests(g, k)) {
             g.count = k + 1;
