@@ -1,15 +1,20 @@
 """The blueprint catalogue against what CARLA's programs ask for, and through CARLA's own client."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from catalogue_server import serving
+from numpy.typing import NDArray
+from one_car import FIELD
 
+from sim.batch import Batch
 from sim.carla import definitions
 from sim.carla.catalogue import AttributeType, Blueprint, blueprint, catalogue, checked, vehicle_params, wire
+from sim.state import Driver
 from stack.config import ConfigError
 from stack.labels import Kind, Semantic
 from stack.vehicle import VEHICLES, load_vehicle, parameter_row
@@ -52,7 +57,7 @@ def test_names_met_in_programs() -> None:
     wanted |= {f"sensor.{name}" for name in SENSORS.split()}
     wanted |= {f"walker.pedestrian.{n:04d}" for n in range(1, 53)}
     wanted |= {f"vehicle.ringroad.{name}" for name in VEHICLES}
-    wanted |= {"static.trigger.friction", "controller.ai.walker"}
+    wanted |= {"static.trigger.friction", "controller.ai.walker", "util.actor.empty"}
     assert wanted <= ids
     assert sum(id.startswith("vehicle.") and "ringroad" not in id for id in ids) == 41  # as many as 0.9.16 has
     assert sum(id.startswith("sensor.") for id in ids) == 19
@@ -67,6 +72,15 @@ def test_ids_and_numbers_are_unique() -> None:
     for bp in catalogue():
         names = [a.id for a in bp.attributes]
         assert len(set(names)) == len(names) and {"role_name", "ros_name"} <= set(names)
+
+
+def test_catalogue_is_read_in_no_time() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        definitions.read_all()
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.05
 
 
 def matching(base: str, **wanted: Any) -> list[Blueprint]:
@@ -184,10 +198,36 @@ def test_vehicles_drive_like_their_models() -> None:
         vehicle_params(blueprint("walker.pedestrian.0001"))
 
 
+def test_vehicles_turn_and_gather_speed_on_the_road() -> None:
+    """Slow circle of their own wheelbase; after 5 s of full throttle as fast as their model; then to a stop."""
+    bps = matching("vehicle.")
+    params = [vehicle_params(bp) for bp in bps]
+    batch = Batch(FIELD, params, len(bps), 1)
+    for k, p in enumerate(params):
+        row = {"kind": p.kind_id, "driver": Driver.EXTERNAL, "model": k, "length_m": p.length_m, "vx_mps": 1.5}
+        batch.reset_world(k, {name: [value] for name, value in row.items()}, seed=1)
+
+    def drive(ticks: int, *pedals: float) -> dict[str, NDArray[np.float32]]:
+        for k in range(len(bps)):
+            batch.set_pedals(k, 0, np.array(pedals, np.float32))
+        for _ in range(ticks):
+            batch.step()
+        names = ("vx_mps", "yaw_rate_radps", "wheel_angle_rad")
+        return {name: batch.state.numpy(name)[:, 0].copy() for name in names}
+
+    slow, fast, still = drive(60, 0.05, 0.0, 0.5), drive(100, 1.0, 0.0, 0.0), drive(200, 0.0, 1.0, 0.0)
+    radius = np.array([p.wheelbase_m for p in params]) / np.tan(slow["wheel_angle_rad"])
+    np.testing.assert_allclose(slow["vx_mps"] / slow["yaw_rate_radps"], radius, rtol=0.01)
+    speed = dict(zip((bp.id for bp in bps), fast["vx_mps"], strict=True))
+    of_model = [speed[f"vehicle.ringroad.{bp.model}"] for bp in bps]
+    np.testing.assert_allclose(fast["vx_mps"], of_model, rtol=0.05)
+    np.testing.assert_array_equal(still["vx_mps"], 0.0)
+
+
 def test_kinds_and_sizes() -> None:
     for bp in catalogue():
         assert (bp.size_m is None) == (bp.kind == Kind.NONE)
-        assert (bp.kind == Kind.NONE) == bp.id.startswith(("sensor.", "controller.", "static.trigger."))
+        assert (bp.kind == Kind.NONE) == bp.id.startswith(("sensor.", "controller.", "static.trigger.", "util."))
     assert blueprint("vehicle.mitsubishi.fusorosa").semantic == Semantic.BUS
     assert blueprint("vehicle.yamaha.yzf").semantic == Semantic.MOTORCYCLE
     assert blueprint("static.prop.constructioncone").semantic == Semantic.DYNAMIC
@@ -234,6 +274,8 @@ def test_through_the_client() -> None:
             assert read[int(a.type)]() == ours_as_theirs, (ours.id, a.id)
     cars = library.filter("vehicle.*").filter_by_attribute("generation", "2").filter_by_attribute("base_type", "car")
     assert {bp.id for bp in cars} == {bp.id for bp in matching("vehicle.", generation=2, base_type="car")}
+    doors = library.filter("vehicle.*").filter_by_attribute("has_dynamic_doors", "true")
+    assert {bp.id for bp in doors} == {bp.id for bp in matching("vehicle.", has_dynamic_doors=True)}
     camera = library.find("sensor.camera.rgb")
     for name, text in LEADERBOARD[camera.id].items():
         camera.set_attribute(name, text)
