@@ -1,8 +1,8 @@
 """CARLA's own client on a navigation mesh: random places and walkers' tracks. Run by itself, since a client that is
 given a bad mesh takes its process with it.
 
-`python carla_walk.py MESH NAME FOLDER PLACES WALKERS SECONDS CROSSING` -> one JSON object on stdout: places (n, 3) and
-tracks (steps, walkers, 3), in the client's frame, one step a second.
+`python carla_walk.py MESH NAME FOLDER PLACES WALKERS SECONDS CROSSING` -> one JSON object on stdout: places (n, 3),
+targets (walkers, 3) and tracks (steps, walkers, 3), in the client's frame, one step a second.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def main() -> None:
         found = [world.get_random_location_from_navigation() for _ in range(count)]
         return [p for p in found if p is not None]
 
-    out: dict[str, Any] = {"places": [xyz(p) for p in places_of(int(places))], "tracks": []}
+    out: dict[str, Any] = {"places": [xyz(p) for p in places_of(int(places))], "targets": [], "tracks": []}
     blueprints = world.get_blueprint_library()
     people, minds = [], []
     for start in places_of(int(walkers)):
@@ -141,7 +141,9 @@ def main() -> None:
     world.set_pedestrians_cross_factor(float(crossing))
     for mind in minds:
         mind.start()
-        mind.go_to_location(world.get_random_location_from_navigation())
+        target = world.get_random_location_from_navigation()
+        out["targets"].append(xyz(target))
+        mind.go_to_location(target)
         mind.set_max_speed(1.5)
     for step in range(20 * int(seconds)):
         if step % 20 == 0:

@@ -221,7 +221,7 @@ def _surfaces(pieces: Pieces, ends: list[tuple[F64, int]], graph: LaneGraph) -> 
         walks = _union([*shapes[here & foot], *(shape for shape, storey in joins if storey == level)])
         out[level, Area.SIDEWALK] = _union(shapely.difference(walks, lanes, grid_size=1.0))
         out[level, Area.CROSSWALK] = _union([shape for shape, storey in crossings if storey == level])
-        roads = _union(shapes[here & ~foot])
+        roads = _union([lanes, *shapes[here & ~foot & ~pieces.driven]])
         out[level, Area.ROAD] = _union(shapely.buffer(roads, EDGE_M * CM + GAP_CM, join_style="mitre"))
     return {key: surface for key, surface in out.items() if not surface.is_empty}
 
