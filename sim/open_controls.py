@@ -19,6 +19,7 @@ from stack.vehicle import Column, VehicleParams, parameter_row
 
 HAND_BRAKE_MPS2 = 4.0  # the rear wheels alone
 JUMP_MPS = 4.2  # upwards: 0.9 m high
+LIFTS_MPS = 0.05  # what rises slower than this over its ground stays there
 STAYS_M = 2.0  # who is put no farther away than this still knows its lane
 
 
@@ -45,8 +46,10 @@ class Controls:
     ) -> None:
         """Pedals 0..1, steer -1..1 (left positive). The hand brake acts as a brake pedal of HAND_BRAKE_MPS2."""
         c, row = self._c, self._row(row)
-        if not np.isfinite((throttle, brake, steer)).all():
-            raise ValueError(f"drive: found {throttle}, {brake}, {steer}, expected finite throttle, brake, steer")
+        if row not in self._params or not np.isfinite((throttle, brake, steer)).all():
+            raise ValueError(
+                f"drive: found {throttle}, {brake}, {steer}, expected finite throttle, brake, steer of a vehicle"
+            )
         if hand_brake:
             brake = max(brake, min(HAND_BRAKE_MPS2 / float(self.store.table[row, Column.BRAKE_MAX]), 1.0))
         c["throttle"][row], c["brake"][row], c["steer"][row], c["reverse"][row] = throttle, brake, steer, reverse
@@ -55,6 +58,8 @@ class Controls:
         """Walk with a speed in the direction (3,) in plan; speed or direction 0: stand. `jump`: once, from the ground."""
         c, row = self._c, self._row(row)
         flat = np.asarray(direction, float)[:2]
+        if not np.isfinite([*flat, speed_mps]).all():
+            raise ValueError(f"walk: found {direction}, {speed_mps}, expected a finite direction and speed")
         length = float(np.hypot(*flat))
         c["walk_to"][row] = flat * (speed_mps / length) if length > 1e-6 else 0.0
         if jump and c["flies"][row] == GROUND and c["driver"][row] != Driver.PLACED:
@@ -92,6 +97,7 @@ class Controls:
         c["z_m"][r] = xyz[:, 2] - centre * np.sin(pitch)
         c["yaw_rad"][r], c["pitch_rad"][r], c["roll_rad"][r] = (yaw + np.pi) % (2.0 * np.pi) - np.pi, pitch, roll
         c["placed"][r] = 1
+        c["vz_mps"][r] = np.where(c["flies"][r] == GROUND, 0.0, c["vz_mps"][r])
         c["flies"][r] = np.where(simulated, LOOK, c["flies"][r])
         after = np.stack([c["x_m"][r], c["y_m"][r], c["z_m"][r]], axis=-1)
         far = r[np.abs(after - before).max(axis=1) > STAYS_M]
@@ -131,7 +137,8 @@ class Controls:
         cos, sin = np.cos(c["yaw_rad"][row]), np.sin(c["yaw_rad"][row])
         c["vx_mps"][row] += dv[0] * cos + dv[1] * sin
         c["vy_mps"][row] += dv[1] * cos - dv[0] * sin
-        self._lift(row, float(c["vz_mps"][row] * (c["flies"][row] != GROUND) + dv[2]))
+        if dv[2] != 0.0:
+            self._lift(row, float(c["vz_mps"][row] + dv[2]))
         if c["kind"][row] == Kind.PEDESTRIAN:
             c["thrown"][row] = 1
         if at is not None:
@@ -166,9 +173,10 @@ class Controls:
         return float(x * f[1] - y * f[0])
 
     def _lift(self, row: int, vz: float) -> None:
-        """Give a vertical velocity; on the ground only upwards."""
+        """Give a vertical velocity; on the ground only one that is more than the slope's."""
         c = self._c
-        if c["flies"][row] != GROUND or vz > 0.0:
+        slope = float(c["vx_mps"][row] * np.tan(c["pitch_rad"][row])) if row in self._params else 0.0
+        if c["flies"][row] != GROUND or vz > slope + LIFTS_MPS:
             c["vz_mps"][row] = vz
             c["flies"][row] = AIR if c["flies"][row] == GROUND else c["flies"][row]
 

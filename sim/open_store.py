@@ -28,6 +28,8 @@ class Store:
         self.table: F32 = self.table_device.numpy()
         self._scratch = contact.allocate(1, rows, device)
         self._touches = open_contact.allocate(rows, device)
+        self._count = self._touches.count.numpy()
+        self._tally = [getattr(self._touches, name).numpy() for name in ("first", "second", "at", "taken")]
         self._report = wp.zeros((5, rows), dtype=wp.vec3, device=device)
         self.reported: F32 = self._report.numpy()  # (5, rows, 3), see `open_rows.report`
         self.column: dict[str, NDArray[Any]] = {name: getattr(self.own, name).numpy() for name in OpenArrays.vars}
@@ -71,8 +73,8 @@ class Store:
         self.table[: other.rows] = other.table
 
     def tally(self) -> tuple[Any, ...]:
-        """See `open_contact.tally`."""
-        return open_contact.tally(self._touches)
+        """Contacts of the last tick: rows a, rows b (`rows`: scenery), points (n, 3), impulses on b (n, 2) N s."""
+        return tuple(values[: self._count[1]] for values in self._tally)
 
     def save(self) -> dict[str, Any]:
         """A copy of everything that decides the future."""

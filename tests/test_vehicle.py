@@ -104,6 +104,32 @@ def test_grade_pulls_and_brake_holds() -> None:
     assert car.vx_mps == pytest.approx(pull, rel=0.01)  # after one second, before drag matters
 
 
+def test_reverse_gear_pushes_backwards_and_brakes_hold_both_ways() -> None:
+    """From rest the car is as fast backwards as ahead, on the kinematic circle, and stops within v^2 / (2 mu g)."""
+    ahead, back = Car(), Car(reverse=1)
+    for car in (ahead, back):
+        car.drive(0.3, 0.0, 0.0, 60)  # gently: tyres at their limit care for the load on them
+    assert back.vx_mps == pytest.approx(-ahead.vx_mps, rel=1e-3) and back.vx_mps < -3.0
+    assert back.x_m == pytest.approx(-ahead.x_m, rel=1e-3)
+    p, speed, start = back.params, back.vx_mps, back.x_m
+    back.drive(0.0, 1.0, 0.0, 100)
+    assert back.vx_mps == 0.0
+    assert start - back.x_m == pytest.approx(
+        speed**2 / (2.0 * p.tyre_friction * GRAVITY_MPS2) - speed * p.brake_lag_s, rel=0.15
+    )
+    angle = 0.2
+    turning = Car(reverse=1, wheel_angle_rad=angle)
+    turning.drive(0.15, 0.0, angle / p.wheel_angle_max_rad, 30)
+    assert turning.vx_mps < -0.5 and turning.yaw_rad < -0.02  # steered left, it backs to the left: the nose goes right
+    assert turning.vx_mps / turning.yaw_rate_radps == pytest.approx(p.wheelbase_m / np.tan(angle), rel=0.03)
+
+
+def test_changing_gear_at_speed_brakes_and_turns_back() -> None:
+    car = Car(vx_mps=5.0, reverse=1)
+    car.drive(0.5, 0.0, 0.0, 200)
+    assert car.vx_mps < -5.0 and car.x_m < 0.0
+
+
 @pytest.mark.parametrize("accel", [-3.0, -0.3, 0.0, 1.2])
 @pytest.mark.parametrize("slope", [-0.06, 0.0, 0.06])
 def test_wanted_acceleration_is_met(accel: float, slope: float) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import warp as wp
 
 from sim.kernels.boxes import StaticBoxes, cell_of, cross2, left_of, overlap, static_box, touch_point
@@ -253,9 +252,3 @@ def allocate(actors: int, device: str) -> Any:
         size = 2 if name == "count" else actors + 1 if name in bodies else EACH * actors
         setattr(out, name, wp.zeros(size, dtype=var.type.dtype, device=device))
     return out
-
-
-def tally(touches: Any) -> tuple[np.ndarray, ...]:
-    """Contacts of the last tick: rows a, rows b (the number of rows: scenery), points (n, 3), impulse on b (n, 2) N s."""
-    n = int(touches.count.numpy()[1])
-    return tuple(getattr(touches, name).numpy()[:n].copy() for name in ("first", "second", "at", "taken"))

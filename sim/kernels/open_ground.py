@@ -235,7 +235,7 @@ def look(
             if is_vehicle(state.kind[0, i]):
                 find_lane(state, lanes, i)
             ground = ground_of(state, params, lanes, mesh, i)
-            if state.z_m[0, i] <= ground.z + STICKS_M:
+            if state.z_m[0, i] <= ground.z + STICKS_M and own.vz_mps[i] <= 0.0:
                 lie(state, own, i, ground)
 
 

@@ -168,6 +168,8 @@ def keep(state: StateArrays, params: wp.array2d(dtype=wp.float32), own: OpenArra
         rate = v[0] * wp.tan(angle) / (params[i, Column.FRONT_AXLE] + params[i, Column.REAR_AXLE])
     state.vx_mps[0, i] = v[0]
     state.vy_mps[0, i] = v[1] - rate * state.centre_m[0, i]
+    state.ax_mps2[0, i] = 0.0
+    state.ay_mps2[0, i] = v[0] * rate
     state.yaw_rate_radps[0, i] = rate
 
 
