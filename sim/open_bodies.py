@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -15,10 +16,14 @@ PROP_KGPM3 = 60.0  # of a prop's box: a traffic cone (0.4 x 0.4 x 0.7 m) weighs 
 PROP_KG = (1.0, 3000.0)  # least and most
 
 
+@cache
+def _ours(kind: Kind) -> tuple[VehicleParams, ...]:
+    return tuple(p for p in map(load_vehicle, VEHICLES) if p.kind_id == kind and not p.siren)
+
+
 def vehicle_of(kind: Kind, size_m: tuple[float, float, float]) -> VehicleParams:
     """Our own vehicle of that kind whose length is nearest, stretched to the size; mass and engine stay as they are."""
-    ours = [p for p in map(load_vehicle, VEHICLES) if p.kind_id == kind and not p.siren]
-    p = min(ours, key=lambda p: abs(p.length_m - size_m[0]))
+    p = min(_ours(kind), key=lambda p: abs(p.length_m - size_m[0]))
     scale = size_m[0] / p.length_m
     return replace(
         p, length_m=size_m[0], width_m=size_m[1], height_m=size_m[2], centre_m=scale * p.centre_m,

@@ -189,3 +189,14 @@ def test_a_pedestrian_is_hit_and_hardly_slows_the_car() -> None:
     assert batch.state.numpy("hit_other")[0].tolist() == [1, 0]
     assert batch.state.numpy("hit_speed_mps")[0, 0] == pytest.approx(8.0, abs=0.2)
     assert batch.state.numpy("vx_mps")[0, 0] == pytest.approx(8.0 * SEDAN.mass_kg / (SEDAN.mass_kg + 75.0), abs=0.2)
+
+
+def test_a_placed_car_is_a_wall() -> None:
+    """Its pose comes from outside: pedals, hits and the road leave it where it is; who hits it stops."""
+    batch = Batch(FIELD, [SEDAN], 1, 2)
+    reset(batch, 0, driver=[int(Driver.EXTERNAL), int(Driver.PLACED)], x_m=[0.0, 6.0], z_m=[0.0, 0.5], vx_mps=[10.0, 0.0],
+          throttle=[0.0, 1.0])  # fmt: skip
+    for _ in range(20):
+        batch.step()
+    assert [batch.state.numpy(name)[0, 1] for name in ("x_m", "z_m", "vx_mps", "yaw_rad")] == [6.0, 0.5, 0.0, 0.0]
+    assert abs(batch.state.numpy("vx_mps")[0, 0]) < 0.05 and batch.state.numpy("hit_other")[0].tolist() == [1, 0]

@@ -536,3 +536,43 @@ def test_bad_numbers_are_refused(dt_s: float) -> None:
         world.add(Kind.CAR, (4.0, 0.0, 1.0), Pose(0.0, 0.0))
     with pytest.raises(ValueError, match="drive"):
         world.drive(row, np.nan, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("speed", [20.0, 35.0])
+def test_fast_hits_push_ahead(speed: float) -> None:
+    """However deep a body is in the car's front after one step: it is thrown ahead, and hardly to a side."""
+    for start in np.linspace(4.0, 6.0, 9):
+        world = field()
+        row, walker = car(world, speed=speed), world.add(Kind.PEDESTRIAN, PERSON_M, Pose(start, 0.1))
+        ticks(world, 5)
+        m = world.motion()
+        assert m.velocity_mps[walker, 0] > 0.8 * speed and abs(m.velocity_mps[walker, 1]) < 1.0
+        assert m.velocity_mps[row, 0] < speed - 0.03 * speed
+
+
+def test_along_a_wall_of_many_pieces_a_car_slides() -> None:
+    boxes = [[1.0 + 2.0 * k, 1.45, 0.0, 2.0, 0.5, 0.0, 1.0] for k in range(40)]
+    world = field(boxes=boxes)
+    row = car(world, 5.0, 0.0, 0.0, 0.03, 20.0)
+    world.drive(row, 0.3, 0.0, 0.1)
+    ticks(world, 30)
+    m = world.motion()
+    assert m.velocity_mps[row, 0] > 15.0 and m.xyz_m[row, 1] < 0.4
+
+
+def test_a_heap_of_cars_gains_no_energy() -> None:
+    rng, world = np.random.default_rng(5), field(rows=32)
+    rows = [car(world, *rng.uniform(-12, 12, 2), 0.0, rng.uniform(-3, 3), rng.uniform(0, 10)) for _ in range(24)]
+    masses = np.array([world.params(row).mass_kg for row in rows])
+
+    def energy() -> float:
+        return float((0.5 * masses * (world.motion().velocity_mps[rows] ** 2).sum(axis=1)).sum())
+
+    energies = [energy()]
+    for k in range(200):
+        for row in rows if k == 80 else ():
+            world.drive(row, 0.0, 1.0, 0.0)
+        world.tick(0.05)
+        energies.append(energy())
+    assert (np.diff(energies) < 1e-3 * energies[0]).all()
+    assert energies[-1] == 0.0  # wedged in and braked, they rest

@@ -4,8 +4,8 @@ Circles about the boxes sort out the pairs that cannot touch. Overlapping bodies
 axis of least overlap (Catto, Iterative Dynamics with Temporal Coherence, GDC 2005, one iteration) and are pushed
 apart. Everything is computed from the state before contact, each row writes only itself, and each pair is computed
 the same way round by both its rows, so that momentum is kept and the order of threads does not matter. Static scenery
-is a list of boxes in a uniform grid; it never moves, and touches only bodies at its height: nobody is hit by the rail
-of a bridge who drives below it.
+is a list of boxes in a uniform grid; it never moves (as placed actors do not, whoever hits them), and touches only
+bodies at its height: nobody is hit by the rail of a bridge who drives below it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import warp as wp
 from sim.kernels.boxes import Box, StaticBoxes, cell_of, cross2, is_level, left_of, overlap, static_box, touch_point
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.rows import INLINE, threads
-from sim.state import StateArrays
+from sim.state import Driver, StateArrays
 from stack.labels import Kind
 from stack.vehicle import Column
 
@@ -76,6 +76,12 @@ def is_vehicle(kind: int) -> bool:
 
 
 @wp.func
+def gives_way(state: StateArrays, w: int, i: int) -> bool:
+    """Whether a row is moved by what it touches."""
+    return is_vehicle(state.kind[w, i]) and state.driver[w, i] != int(Driver.PLACED)
+
+
+@wp.func
 def mover_of(state: StateArrays, params: wp.array2d(dtype=wp.float32), w: int, i: int) -> Mover:
     out = Mover()
     ahead = wp.vec2(wp.cos(state.yaw_rad[w, i]), wp.sin(state.yaw_rad[w, i]))
@@ -88,6 +94,9 @@ def mover_of(state: StateArrays, params: wp.array2d(dtype=wp.float32), w: int, i
         out.r = state.yaw_rate_radps[w, i]
     elif state.kind[w, i] == int(Kind.PEDESTRIAN):
         out.inv_m = 1.0 / PEDESTRIAN_KG
+    if state.driver[w, i] == int(Driver.PLACED):
+        out.inv_m = 0.0
+        out.inv_i = 0.0
     out.g = wp.vec2(state.x_m[w, i], state.y_m[w, i]) + b * ahead
     out.v = state.vx_mps[w, i] * ahead + (state.vy_mps[w, i] + b * out.r) * left_of(ahead)
     return out
@@ -257,7 +266,7 @@ def respond_row(
     state: StateArrays, params: wp.array2d(dtype=wp.float32), statics: StaticBoxes, scratch: Scratch, w: int, i: int
 ) -> None:
     """Add up what a row gets from its contacts."""
-    if scratch.contacts[w, i] == 0 or not is_vehicle(state.kind[w, i]):
+    if scratch.contacts[w, i] == 0 or not gives_way(state, w, i):
         return
     total = Response()
     reach = scratch.radius[w, i] + LARGEST_M
@@ -312,7 +321,7 @@ def respond(
 @wp.func
 def apply_row(state: StateArrays, params: wp.array2d(dtype=wp.float32), scratch: Scratch, w: int, i: int) -> None:
     """Move a row by what it gets."""
-    if scratch.contacts[w, i] == 0 or not is_vehicle(state.kind[w, i]):
+    if scratch.contacts[w, i] == 0 or not gives_way(state, w, i):
         return
     ahead = wp.vec2(wp.cos(state.yaw_rad[w, i]), wp.sin(state.yaw_rad[w, i]))
     kick = wp.vec2(scratch.kick_x[w, i], scratch.kick_y[w, i])
