@@ -183,14 +183,17 @@ class Controls:
     # ---------------------------------------------------------------- switches
 
     def simulate(self, row: int, on: bool) -> None:
-        """Physics. Off: the actor stands where it is put, whatever hits it; on again it starts from rest."""
+        """Physics. Off: the actor stands where it is put, whatever hits it. On again it goes on with the velocity that its
+        placings gave it in the last tick."""
         c, row = self._c, self._row(row)
         was = c["driver"][row] != Driver.PLACED
         if was == on:
             return
         c["driver"][row] = Driver.EXTERNAL if on else Driver.PLACED
-        for name in ("vx_mps", "vy_mps", "vz_mps", "yaw_rate_radps", "ax_mps2", "ay_mps2", "drive_mps2", "thrown"):
-            c[name][row] = 0
+        c["thrown"][row] = c["drive_mps2"][row] = 0
+        if not on:
+            for name in ("vx_mps", "vy_mps", "vz_mps", "yaw_rate_radps", "ax_mps2", "ay_mps2"):
+                c[name][row] = 0
         c["flies"][row] = LOOK if on else GROUND
         self._unsettled |= on
 

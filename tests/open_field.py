@@ -4,16 +4,21 @@ import numpy as np
 from boxed_square import ground
 from plain_graph import plain_graph
 
-from sim.geometry import Mesh
+from sim.geometry import Mesh, box_mesh
 from sim.open_world import OpenWorld
 from sim.scenery import Scenery
 from stack.frames import Pose
-from stack.labels import Kind
+from stack.labels import Kind, Semantic
 from stack.lanegraph import LaneGraph
 
 CAR_M = (4.7, 1.9, 1.5)
 CONE_M = (0.4, 0.4, 0.7)
 PERSON_M = (0.5, 0.6, 1.8)
+
+
+def block(x: float, y: float, z: float, size: tuple[float, float, float]) -> Mesh:
+    mesh = box_mesh(np.array(size), Semantic.BUILDING, 0)
+    return Mesh(mesh.vertices + np.array([x, y, z], np.float32), mesh.triangles, mesh.semantic, mesh.material)
 
 
 def scenery(*meshes: Mesh, boxes: np.ndarray | None = None) -> Scenery:

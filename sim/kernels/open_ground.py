@@ -26,7 +26,7 @@ wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": INLINE})
 STEP_M = 0.4  # what is no higher than this over a body's ground is stepped upon
 STICKS_M = 0.05  # a body that would be no farther over its ground than this stays on it
 BESIDE_M = 0.3  # past a lane's edge the road ends
-DROP_M = 0.6  # a wheel hangs no lower than this under the highest one
+DROP_M = 1.0  # a wheel whose ground lies deeper than this under the highest one hangs in the air
 TRACK_SHARE = 0.8  # of the width, between the wheels
 NOTHING_M = -1.0e9  # height of the ground where there is none
 DEEP_M = 3000.0  # rays end there
@@ -97,6 +97,14 @@ def road(state: StateArrays, lanes: LaneArrays, i: int) -> Ground:
 
 
 @wp.func
+def carried(height: float, highest: float) -> float:
+    """Where a wheel is: on its ground, or level with the highest where that is out of reach."""
+    if height < highest - DROP_M:
+        return highest
+    return height
+
+
+@wp.func
 def under_wheels(state: StateArrays, params: wp.array2d(dtype=wp.float32), mesh: wp.uint64, i: int) -> Ground:
     """The plane through the ground under the four wheels."""
     out = Ground()
@@ -116,11 +124,10 @@ def under_wheels(state: StateArrays, params: wp.array2d(dtype=wp.float32), mesh:
             mesh, at[0] + along * ahead[0] + side * left[0], at[1] + along * ahead[1] + side * left[1], top
         )
     highest = wp.max(wp.max(heights[0], heights[1]), wp.max(heights[2], heights[3]))
-    lowest = highest - DROP_M
-    fl = wp.max(heights[0], lowest)
-    fr = wp.max(heights[1], lowest)
-    rl = wp.max(heights[2], lowest)
-    rr = wp.max(heights[3], lowest)
+    fl = carried(heights[0], highest)
+    fr = carried(heights[1], highest)
+    rl = carried(heights[2], highest)
+    rr = carried(heights[3], highest)
     out.z = 0.5 * (rl + rr)
     out.pitch = wp.atan2(0.5 * (fl + fr - rl - rr), base)
     out.roll = wp.atan2(0.5 * (fl + rl - fr - rr), track)
