@@ -35,8 +35,8 @@ class Cameras:
     def __init__(self, rig: Rig, geometry: Geometry, scenery: Scenery, weather: Weather, seed: int) -> None:
         self._geometry, self._seed, self._weather = geometry, seed, weather
         self._shadows = shadow_map(geometry, weather.to_sun())
-        self._textures = _textures(scenery, seed, geometry.device)
-        self._light = _light(weather)
+        self._textures = textures_of(scenery, seed, geometry.device)
+        self._light = light_of(weather)
         self._film = wp.array(tone_table(), device=geometry.device), wp.array(grain_table(seed), device=geometry.device)
         self._cameras = [
             StagedCamera(mount, geometry, weather, seed, k) if is_staged(mount) else Camera(mount, geometry)
@@ -55,7 +55,8 @@ class Cameras:
     def start(self, ego: Pose, tick: int) -> Callable[[], tuple[tuple[CameraImage, ...], tuple[TruthImages, ...]]]:
         """Begin to render in threads of its own; call what comes back for the pictures. Nothing may move meanwhile."""
         world_from_ego = ego.matrix()
-        place_casters(self._geometry, self._shadows, self._weather.to_sun(), ego.x_m, ego.y_m)
+        arrays, actors = self._geometry.arrays, self._geometry.actors
+        place_casters(arrays, actors, self._shadows, self._weather.to_sun(), ego.x_m, ego.y_m)
         self._light.beam_from = wp.vec3(*(world_from_ego @ (*HEAD_LIGHT_M, 1.0))[:3])
         self._light.beam_ahead = wp.vec3(*world_from_ego[:3, 0])
         keys = draws(self._seed, Stream.CAMERA, tick, n=len(self._cameras))
@@ -74,7 +75,8 @@ class Cameras:
         return pictures
 
 
-def _textures(scenery: Scenery, seed: int, device: str) -> Any:
+def textures_of(scenery: Scenery, seed: int, device: str) -> Any:
+    """What shading must know of the scenery's surfaces, a `Textures`."""
     t: Any = Textures()
     t.noise = wp.array(quads(noise_picture(seed)), device=device)
     t.palette = wp.array(scenery.palette, dtype=wp.vec3, device=device)
@@ -84,7 +86,8 @@ def _textures(scenery: Scenery, seed: int, device: str) -> Any:
     return t
 
 
-def _light(weather: Weather) -> Any:
+def light_of(weather: Weather) -> Any:
+    """The weather as shading sees it, a `Light`; the head lights are the caller's."""
     light: Any = Light()
     light.to_sun = wp.vec3(*weather.to_sun())
     light.sun, light.zenith = wp.vec3(*weather.sun_rgb), wp.vec3(*weather.zenith_rgb)

@@ -1,7 +1,7 @@
-"""Turning LiDAR: exact ranges by scan conversion in azimuth and tangent of elevation; then chance, noise, quantisation.
+"""Turning LiDAR: exact ranges by scan conversion in azimuth and tangent of elevation, quantised; then chance and noise.
 
-A tick sees half a turn: the front half at even ticks, the rear half at odd ones, columns running clockwise from the
-left. In the sensor frame a beam is d = (cos a, sin a, t) with t = tan(elevation). It meets a triangle (v0, v1, v2)
+A cast sees an arc of up to half a turn, its columns running clockwise and evenly spaced. In the arc's frame, whose x axis
+points to the arc's middle, a beam is d = (cos a, sin a, t) with t = tan(elevation). It meets a triangle (v0, v1, v2)
 where the three scalar triple products w_k = d . (v_i x v_j) have one sign. In one column each w_k is linear in t, so
 the triangle fills an interval of t: no ray is tested in vain, and neighbours share the interval's end, so that no ray
 slips between. The range is n . v0 / n . d with the plane's normal n; the nearest triangle is kept by an atomic
@@ -10,6 +10,9 @@ instant, as a driver delivers it after removing the car's own motion; the stamps
 
 Power of a return, over that of a white wall at 1 m: (diffuse cos(incidence) + retroreflective) / range^2, the lidar
 equation for a target wider than the beam (Wagner et al., ISPRS J. 60, 2006). A weak return is missed more often.
+
+The ideal sweep is whole numbers (steps of LIDAR_STEP_M, intensity in 1/255); its errors are a function of these, the
+seed, the tick and the beam. Who holds the ideal sweep can add the very same errors.
 """
 
 from __future__ import annotations
@@ -52,38 +55,46 @@ REFLECTION: dict[Material, tuple[float, float]] = {
 
 @wp.struct
 class LidarArrays:
-    """R rings, C columns in half a turn; the sensor's place in the world."""
+    """R rings, C columns in an arc; the sensor's place in the world."""
 
     tan: wp.array(dtype=wp.float32)  # (R,) of each ring's elevation, top first
     cos: wp.array(dtype=wp.float32)  # (R,)
     first_ring: wp.array(dtype=wp.int32)  # (BINS,) of equal steps of t from the top: the first ring that may lie there
-    beam: wp.array(dtype=wp.vec2)  # (C,) cos and sin of azimuth in the half turn's frame: x > 0
+    beam: wp.array(dtype=wp.vec2)  # (C,) cos and sin of azimuth in the arc's frame: x > 0
     reflection: wp.array2d(dtype=wp.float32)  # (materials, 2)
-    pose: wp.array(dtype=wp.mat33)  # (1,) half turn's frame from world
+    pose: wp.array(dtype=wp.mat33)  # (1,) arc's frame from world
     origin: wp.array(dtype=wp.vec3)  # (1,) in the world
     key: wp.array2d(dtype=wp.uint64)  # (C, R) range and triangle of the nearest hit
     steps: wp.array2d(dtype=wp.uint16)  # (R, C)
     intensity: wp.array2d(dtype=wp.uint8)  # (R, C)
-    mount: wp.vec3
+    mount: wp.vec3  # in the carrier's frame
+    turn: wp.mat33  # rotation, carrier from sensor
+    skip: int  # chunk of the carrier, which is not seen; -1: none
+    first_rad: float  # azimuth of column 0 in the arc's frame
+    per_rad: float  # columns
+    bin_per_tan: float
     top_rad: float
     bottom_rad: float
     range_m: float
-    noise: float  # 1, or 0 to switch off noise and chance
 
 
 @wp.kernel(enable_backward=False)
-def place(s: StateArrays, world: int, flip: float, out: LidarArrays):
-    """The sensor's place, and the half turn's frame: `flip` is 1 ahead and -1 astern."""
-    cy, sy = wp.cos(s.yaw_rad[world, 0]), wp.sin(s.yaw_rad[world, 0])
-    cp, sp = wp.cos(s.pitch_rad[world, 0]), wp.sin(s.pitch_rad[world, 0])
-    cr, sr = wp.cos(s.roll_rad[world, 0]), wp.sin(s.roll_rad[world, 0])
-    rotation = wp.mat33(
-        cy * cp, -cy * sp * sr - sy * cr, -cy * sp * cr + sy * sr,
-        sy * cp, -sy * sp * sr + cy * cr, -sy * sp * cr - cy * sr,
-        sp, cp * sr, cp * cr,
-    )  # fmt: skip
-    out.origin[0] = wp.vec3(s.x_m[world, 0], s.y_m[world, 0], s.z_m[world, 0]) + rotation @ out.mount
-    out.pose[0] = wp.diag(wp.vec3(flip, flip, 1.0)) @ wp.transpose(rotation)
+def place(s: StateArrays, world: int, row: int, arc: wp.mat33, out: LidarArrays):
+    """The sensor's place and the arc's frame; `arc`: rotation, arc from sensor. Row -1: the mount is the place itself."""
+    rotation = wp.identity(n=3, dtype=float)
+    origin = out.mount
+    if row >= 0:
+        cy, sy = wp.cos(s.yaw_rad[world, row]), wp.sin(s.yaw_rad[world, row])
+        cp, sp = wp.cos(s.pitch_rad[world, row]), wp.sin(s.pitch_rad[world, row])
+        cr, sr = wp.cos(s.roll_rad[world, row]), wp.sin(s.roll_rad[world, row])
+        rotation = wp.mat33(
+            cy * cp, -cy * sp * sr - sy * cr, -cy * sp * cr + sy * sr,
+            sy * cp, -sy * sp * sr + cy * cr, -sy * sp * cr - cy * sr,
+            sp, cp * sr, cp * cr,
+        )  # fmt: skip
+        origin = wp.vec3(s.x_m[world, row], s.y_m[world, row], s.z_m[world, row]) + rotation @ out.mount
+    out.origin[0] = origin
+    out.pose[0] = arc @ (wp.transpose(out.turn) @ wp.transpose(rotation))
 
 
 @wp.func
@@ -107,7 +118,7 @@ def widen(bounds: wp.vec2, a: wp.vec3, b: wp.vec3) -> wp.vec2:
     if a[0] > 0.0:
         angle = azimuth(a[0], a[1])
         bounds = wp.vec2(wp.min(bounds[0], angle), wp.max(bounds[1], angle))
-    if (a[0] > 0.0) != (b[0] > 0.0):  # the edge leaves the half turn on the left or on the right
+    if (a[0] > 0.0) != (b[0] > 0.0):  # the edge leaves the arc's half on the left or on the right
         if (a[1] * b[0] - b[1] * a[0]) / (b[0] - a[0]) > 0.0:
             bounds = wp.vec2(bounds[0], 1.5707964)
         else:
@@ -117,7 +128,7 @@ def widen(bounds: wp.vec2, a: wp.vec3, b: wp.vec3) -> wp.vec2:
 
 @wp.func
 def in_reach(centre: wp.vec3, radius: float, lidar: LidarArrays) -> bool:
-    """Whether a bounding sphere touches the half turn's field of view."""
+    """Whether a bounding sphere touches the field of view of half a turn."""
     if centre[0] < -radius or wp.length(centre) > lidar.range_m + radius:
         return False
     rho = wp.sqrt(centre[0] * centre[0] + centre[1] * centre[1])
@@ -150,17 +161,16 @@ def cut(interval: wp.vec2, edge: wp.vec3, beam: wp.vec2) -> wp.vec2:
 
 @wp.func
 def fill(v0: wp.vec3, v1: wp.vec3, v2: wp.vec3, triangle: int, lidar: LidarArrays):
-    """Enter a triangle, in the half turn's frame, into every beam that it meets."""
+    """Enter a triangle, in the arc's frame, into every beam that it meets."""
     n = wp.cross(v1 - v0, v2 - v0)
     plane = wp.dot(n, v0)
     if plane >= 0.0 or (v0[0] <= 0.0 and v1[0] <= 0.0 and v2[0] <= 0.0):
         return
     columns = lidar.beam.shape[0]
     rings = lidar.tan.shape[0]
-    per_rad = float(columns) / wp.pi
     bounds = widen(widen(widen(wp.vec2(2.0, -2.0), v0, v1), v1, v2), v2, v0)
-    first = wp.max(int(wp.ceil((0.5 * wp.pi - bounds[1]) * per_rad - 0.51)), 0)
-    last = wp.min(int(wp.floor((0.5 * wp.pi - bounds[0]) * per_rad - 0.49)), columns - 1)
+    first = wp.max(int(wp.ceil((lidar.first_rad - bounds[1]) * lidar.per_rad - 0.01)), 0)
+    last = wp.min(int(wp.floor((lidar.first_rad - bounds[0]) * lidar.per_rad + 0.01)), columns - 1)
     if first > last:
         return
     e0 = edge_line(wp.cross(v2, v1))
@@ -168,13 +178,12 @@ def fill(v0: wp.vec3, v1: wp.vec3, v2: wp.vec3, triangle: int, lidar: LidarArray
     e2 = edge_line(wp.cross(v1, v0))
     tan_high = lidar.tan[0]
     whole = wp.vec2(lidar.tan[rings - 1], tan_high)
-    bin_per_tan = float(lidar.first_ring.shape[0] - 1) / (whole[1] - whole[0])
     for column in range(first, last + 1):
         beam = lidar.beam[column]
         inside = cut(cut(cut(whole, e0, beam), e1, beam), e2, beam)
         if inside[0] <= inside[1]:
             flat = beam[0] * n[0] + beam[1] * n[1]
-            ring = lidar.first_ring[int((tan_high - inside[1]) * bin_per_tan)]
+            ring = lidar.first_ring[int((tan_high - inside[1]) * lidar.bin_per_tan)]
             while ring < rings and lidar.tan[ring] > inside[1]:
                 ring += 1
             while ring < rings and lidar.tan[ring] >= inside[0]:
@@ -190,7 +199,7 @@ def cast(geometry: GeometryArrays, lidar: LidarArrays, lanes: int):
     """One chunk of triangles; `lanes` threads share it."""
     chunk, lane = wp.tid()
     count = geometry.chunk_count[chunk]
-    if count == 0:
+    if count == 0 or chunk == lidar.skip:
         return
     origin = lidar.origin[0]
     pose = lidar.pose[0]
@@ -213,9 +222,17 @@ def bell(bits: wp.uint32) -> float:
     return (float(total) - 510.0) * 0.0067658  # 1 / sqrt(4 (256^2 - 1) / 12)
 
 
+@wp.func
+def incidence_of(geometry: GeometryArrays, origin: wp.vec3, triangle: int, distance: float) -> float:
+    """Cosine of the angle between a beam and the normal of the triangle that it meets."""
+    v0 = geometry.corner[3 * triangle]
+    n = wp.normalize(wp.cross(geometry.corner[3 * triangle + 1] - v0, geometry.corner[3 * triangle + 2] - v0))
+    return wp.min(wp.abs(wp.dot(n, v0 - origin)) / distance, 1.0)
+
+
 @wp.kernel(enable_backward=False)
-def answer(geometry: GeometryArrays, lidar: LidarArrays, seed: wp.array(dtype=wp.uint32), world: int, tick: int):
-    """One beam: its intensity, whether it comes back, noise and quantisation. Clears the key for the next tick."""
+def answer(geometry: GeometryArrays, lidar: LidarArrays):
+    """One beam, ideal: what it measures, quantised; 0, 0 where nothing comes back. Clears the key for the next cast."""
     column, ring = wp.tid()
     key = lidar.key[column, ring]
     lidar.key[column, ring] = wp.uint64(NOTHING)
@@ -225,20 +242,109 @@ def answer(geometry: GeometryArrays, lidar: LidarArrays, seed: wp.array(dtype=wp
         return
     triangle = int(key & wp.uint64(0xFFFFFFFF))
     distance = float(key >> wp.uint64(32)) / KEY_PER_M
-    v0 = geometry.corner[3 * triangle]
-    n = wp.normalize(wp.cross(geometry.corner[3 * triangle + 1] - v0, geometry.corner[3 * triangle + 2] - v0))
-    incidence = wp.min(wp.abs(wp.dot(n, v0 - lidar.origin[0])) / distance, 1.0)
+    incidence = incidence_of(geometry, lidar.origin[0], triangle, distance)
     material = geometry.material[triangle] & 255
     returned = lidar.reflection[material, 0] * incidence + lidar.reflection[material, 1]
-    beam = ring * lidar.key.shape[0] + column
-    chance = float(draw(seed[world], Stream.LIDAR, tick, beam, 0) >> wp.uint32(8)) * 5.9604645e-08
-    ratio = REACH_M / distance
-    seen = (1.0 - LOST_SHARE) * (1.0 - wp.exp(-30.0 * returned * ratio * ratio))
-    if lidar.noise * chance > seen:
-        return
-    distance += lidar.noise * RANGE_SIGMA_M * bell(draw(seed[world], Stream.LIDAR, tick, beam, 1))
     lidar.steps[ring, column] = wp.uint16(wp.clamp(distance / LIDAR_STEP_M + 0.5, 1.0, 65535.0))
     lidar.intensity[ring, column] = wp.uint8(wp.clamp(255.0 * returned + 0.5, 1.0, 255.0))
+
+
+@wp.kernel(enable_backward=False)
+def label(geometry: GeometryArrays, lidar: LidarArrays, incidence: wp.array2d(dtype=wp.float32),
+          instance: wp.array2d(dtype=wp.int32), semantic: wp.array2d(dtype=wp.uint8)):  # fmt: skip
+    """What each beam meets, (R, C) each; to be called before `answer`, which clears the keys."""
+    column, ring = wp.tid()
+    key = lidar.key[column, ring]
+    if key == wp.uint64(NOTHING):
+        return
+    triangle = int(key & wp.uint64(0xFFFFFFFF))
+    distance = float(key >> wp.uint64(32)) / KEY_PER_M
+    incidence[ring, column] = incidence_of(geometry, lidar.origin[0], triangle, distance)
+    instance[ring, column] = geometry.instance[triangle]
+    semantic[ring, column] = geometry.semantic[triangle]
+
+
+@wp.kernel(enable_backward=False)
+def err(seed: wp.array(dtype=wp.uint32), world: int, tick: int, steps: wp.array2d(dtype=wp.uint16),
+        intensity: wp.array2d(dtype=wp.uint8)):  # fmt: skip
+    """One beam of an ideal sweep (R, C), changed in place: whether it comes back, and noise of its range."""
+    column, ring = wp.tid()
+    if steps[ring, column] == wp.uint16(0):
+        return
+    distance = float(steps[ring, column]) * LIDAR_STEP_M
+    returned = float(intensity[ring, column]) * (1.0 / 255.0)
+    beam = ring * steps.shape[1] + column
+    chance = float(draw(seed[world], Stream.LIDAR, tick, beam, 0) >> wp.uint32(8)) * 5.9604645e-08
+    ratio = REACH_M / distance
+    if chance > (1.0 - LOST_SHARE) * (1.0 - wp.exp(-30.0 * returned * ratio * ratio)):
+        steps[ring, column] = wp.uint16(0)
+        intensity[ring, column] = wp.uint8(0)
+        return
+    distance += RANGE_SIGMA_M * bell(draw(seed[world], Stream.LIDAR, tick, beam, 1))
+    steps[ring, column] = wp.uint16(wp.clamp(distance / LIDAR_STEP_M + 0.5, 1.0, 65535.0))
+
+
+def with_errors(steps: U16, intensity: U8, seed: int, tick: int) -> tuple[U16, U8]:
+    """The half turn that the LiDAR of a world of this seed gives at a tick, from the ideal one, (R, C) each."""
+    out, bright = wp.array(steps, device="cpu"), wp.array(intensity, device="cpu")
+    seeds = wp.array(np.array([seed & 0xFFFFFFFF], np.uint32), device="cpu")
+    wp.launch(err, steps.shape[::-1], [seeds, 0, tick, out, bright], device="cpu")
+    return out.numpy(), bright.numpy()
+
+
+def arc_rad(columns: int, step_rad: float) -> F64:
+    """(C,) azimuths of an arc's columns in its frame, clockwise from the left."""
+    return (0.5 * (columns - 1) - np.arange(columns)) * step_rad
+
+
+class Caster:
+    """Buffers to cast arcs of one shape, and what came back of the last one."""
+
+    def __init__(
+        self, geometry: Geometry, elevation_rad: F64, columns: int, step_rad: float, range_m: float, mount: F64
+    ) -> None:
+        """`elevation_rad` (R,): of the rings, top first, within 1.57. `mount` (4, 4): carrier, or world, from sensor."""
+        device, rings, a = geometry.device, len(elevation_rad), LidarArrays()
+        self._geometry, self.columns = geometry, columns
+        self._lanes = 1 if wp.get_device(device).is_cpu else 32
+        tan, angle = np.tan(elevation_rad).astype(np.float32), arc_rad(columns, step_rad)
+        bins = np.linspace(tan[0], tan[-1], BINS) + 1e-5
+        table = np.zeros((max(Material) + 1, 2), np.float32)
+        for material, shares in REFLECTION.items():
+            table[material] = shares
+        self.arrays: Any = a
+        self.arrays.tan = wp.array(tan, device=device)
+        self.arrays.first_ring = wp.array(np.searchsorted(-tan, -bins).astype(np.int32), device=device)
+        self.arrays.cos = wp.array(np.cos(elevation_rad).astype(np.float32), device=device)
+        beam = np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
+        self.arrays.beam = wp.array(beam, dtype=wp.vec2, device=device)
+        self.arrays.reflection = wp.array(table, device=device)
+        self.arrays.pose = wp.zeros(1, dtype=wp.mat33, device=device)
+        self.arrays.origin = wp.zeros(1, dtype=wp.vec3, device=device)
+        self.arrays.key = wp.full((columns, rings), NOTHING, dtype=wp.uint64, device=device)
+        self.arrays.steps = wp.zeros((rings, columns), dtype=wp.uint16, device=device)
+        self.arrays.intensity = wp.zeros((rings, columns), dtype=wp.uint8, device=device)
+        self.arrays.first_rad, self.arrays.per_rad = angle[0], 1.0 / step_rad
+        self.arrays.bin_per_tan = (BINS - 1) / float(tan[0] - tan[-1]) if rings > 1 else 0.0
+        self.arrays.top_rad, self.arrays.bottom_rad = elevation_rad[0], elevation_rad[-1]
+        self.arrays.range_m, self.arrays.skip = range_m, -1
+        self.move(mount)
+
+    def move(self, mount: F64) -> None:
+        """Put the sensor elsewhere: (4, 4), carrier from sensor, or world from sensor where nobody carries it."""
+        self.arrays.mount, self.arrays.turn = wp.vec3(*mount[:3, 3]), wp.mat33(mount[:3, :3])
+
+    def cast(self, state: State, world: int, row: int, middle_rad: float) -> None:
+        """Find what the arc round an azimuth of the sensor frame meets; the carrier `row` (-1: none) is not seen."""
+        g, a, cos, sin = self._geometry, self.arrays, np.cos(middle_rad), np.sin(middle_rad)
+        a.skip = g.arrays.static_chunks + row if row >= 0 else -1
+        arc = wp.mat33(np.round([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]], 12))
+        wp.launch(place, 1, [state.arrays, world, row, arc, a], device=g.device)
+        wp.launch(cast, (g.chunks, self._lanes), [g.arrays, a, self._lanes], device=g.device)
+
+    def answer(self) -> None:
+        """Fill `arrays.steps` and `arrays.intensity`."""
+        wp.launch(answer, self.arrays.key.shape, [self._geometry.arrays, self.arrays], device=self._geometry.device)
 
 
 def _check(rig: Rig) -> None:
@@ -251,37 +357,19 @@ def _check(rig: Rig) -> None:
 
 
 class Lidar:
-    """Owns the buffers of one sensor. Half turns alternate: ahead at even ticks, astern at odd ones."""
+    """The rig's sensor, on row 0. Half turns alternate: ahead at even ticks, astern at odd ones."""
 
     def __init__(self, rig: Rig, geometry: Geometry, noise: bool = True) -> None:
         _check(rig)
-        device, rings, columns = geometry.device, rig.lidar_rings, rig.lidar_columns // 2
-        self._geometry, self._columns = geometry, columns
-        self._lanes = 1 if wp.get_device(device).is_cpu else 32
+        self._columns, self._noise = rig.lidar_columns // 2, noise
         bottom, top = rig.lidar_elevation_rad
-        elevation = np.linspace(top, bottom, rings)
-        angle = 0.5 * np.pi - (np.arange(columns) + 0.5) * np.pi / columns
+        elevation = np.linspace(top, bottom, rig.lidar_rings)
+        step, mount = np.pi / self._columns, np.eye(4)
+        mount[:3, 3] = rig.lidar_xyz_m
+        angle = arc_rad(self._columns, step)
         self.elevation_rad: F32 = elevation.astype(np.float32)
         self._azimuth = (angle.astype(np.float32), (angle + np.where(angle > 0.0, -np.pi, np.pi)).astype(np.float32))
-        tan = np.tan(elevation).astype(np.float32)
-        bins = np.linspace(tan[0], tan[-1], BINS) + 1e-5
-        table = np.zeros((max(Material) + 1, 2), np.float32)
-        for material, shares in REFLECTION.items():
-            table[material] = shares
-        a: Any = LidarArrays()
-        a.tan = wp.array(tan, device=device)
-        a.first_ring = wp.array(np.searchsorted(-tan, -bins).astype(np.int32), device=device)
-        a.cos = wp.array(np.cos(elevation).astype(np.float32), device=device)
-        a.beam = wp.array(np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32), dtype=wp.vec2, device=device)
-        a.reflection = wp.array(table, device=device)
-        a.pose = wp.zeros(1, dtype=wp.mat33, device=device)
-        a.origin = wp.zeros(1, dtype=wp.vec3, device=device)
-        a.key = wp.full((columns, rings), NOTHING, dtype=wp.uint64, device=device)
-        a.steps = wp.zeros((rings, columns), dtype=wp.uint16, device=device)
-        a.intensity = wp.zeros((rings, columns), dtype=wp.uint8, device=device)
-        a.mount = wp.vec3(*rig.lidar_xyz_m)
-        a.top_rad, a.bottom_rad, a.range_m, a.noise = top, bottom, rig.lidar_range_m, float(noise)
-        self.arrays = a
+        self._caster = Caster(geometry, elevation, self._columns, step, rig.lidar_range_m, mount)
 
     def azimuth_rad(self, tick: int) -> F32:
         """(C,) azimuth of the columns of a tick."""
@@ -293,8 +381,10 @@ class Lidar:
 
     def scan(self, state: State, world: int, tick: int) -> tuple[U16, U8]:
         """(R, C) ranges in LIDAR_STEP_M and (R, C) intensities of the half turn of one tick."""
-        g, a, device = self._geometry, self.arrays, state.device
-        wp.launch(place, 1, [state.arrays, world, 1.0 - 2.0 * (tick % 2), a], device=device)
-        wp.launch(cast, (g.chunks, self._lanes), [g.arrays, a, self._lanes], device=device)
-        wp.launch(answer, a.key.shape, [g.arrays, a, state.arrays.seed, world, tick], device=device)
+        a = self._caster.arrays
+        self._caster.cast(state, world, 0, np.pi * (tick % 2))
+        self._caster.answer()
+        if self._noise:
+            seed = state.arrays.seed
+            wp.launch(err, a.key.shape, [seed, world, tick, a.steps, a.intensity], device=state.device)
         return a.steps.numpy().copy(), a.intensity.numpy().copy()

@@ -45,7 +45,7 @@ class View:
 class Cover:
     """Silhouettes of the actors as if nothing stood before them: samples, bounds, a bit mask to count once."""
 
-    bits: wp.array3d(dtype=wp.uint32)  # (A, height, words)
+    bits: wp.array3d(dtype=wp.uint32)  # (A, height, words); 0 words: silhouettes are not wanted
     total: wp.array(dtype=wp.int32)
     left: wp.array(dtype=wp.int32)
     right: wp.array(dtype=wp.int32)
@@ -173,9 +173,9 @@ def _slope(e: wp.vec3) -> float:
 
 @wp.func
 def in_view(view: View, centre: wp.vec3, radius: float) -> bool:
-    """Does a sphere (optical frame) touch the frustum?"""
-    half_x = 0.5 * float(view.width) * view.step / view.focal_px
-    half_y = 0.5 * float(view.height) * view.step / view.focal_px
+    """Does a sphere (optical frame) touch the frustum? The axis may lie anywhere; the wider side counts for both."""
+    half_x = wp.max(view.centre_px[0], float(view.width) * view.step - view.centre_px[0]) / view.focal_px
+    half_y = wp.max(view.centre_px[1], float(view.height) * view.step - view.centre_px[1]) / view.focal_px
     inside = centre[2] + radius > NEAR and centre[2] - radius < view.far_m
     inside = inside and wp.abs(centre[0]) - centre[2] * half_x < radius * wp.sqrt(1.0 + half_x * half_x)
     return inside and wp.abs(centre[1]) - centre[2] * half_y < radius * wp.sqrt(1.0 + half_y * half_y)
@@ -194,7 +194,7 @@ def rasterise(g: GeometryArrays, view: View, keys: wp.array(dtype=wp.int64), cov
         return
     if g.chunk_grain_m[chunk] * view.focal_px < GRAIN * (centre[2] - radius):
         return
-    actor = wp.max(chunk - g.static_chunks, -1)
+    actor = wp.where(cover.bits.shape[2] > 0, wp.max(chunk - g.static_chunks, -1), -1)
     start = g.chunk_start[chunk]
     for t in range(start, start + count):
         p0 = view.camera_from_world @ (g.corner[3 * t] - view.position)

@@ -134,10 +134,10 @@ def shadow_map(geometry: Geometry, to_sun: F64) -> Any:
     return out
 
 
-def place_casters(geometry: Geometry, shadows: Any, to_sun: F64, x_m: float, y_m: float) -> None:
-    """Enter the actors in the grid, which is laid about a viewer at x, y."""
+def place_casters(arrays: Any, actors: int, shadows: Any, to_sun: F64, x_m: float, y_m: float) -> None:
+    """Enter the actors of a GeometryArrays in the grid, which is laid about a viewer at x, y."""
     corner = np.floor(np.array([x_m, y_m]) / CELL_M) * CELL_M - 0.5 * CELLS * CELL_M
     shadows.corner = wp.vec2(*corner)
     shadows.cells.zero_()
-    inputs = [geometry.arrays, wp.vec3(*to_sun), shadows]
-    wp.launch(_enter_actors, dim=min(geometry.actors, CASTERS), inputs=inputs, device=geometry.device)
+    inputs = [arrays, wp.vec3(*to_sun), shadows]
+    wp.launch(_enter_actors, dim=min(actors, CASTERS), inputs=inputs, device=shadows.cells.device)

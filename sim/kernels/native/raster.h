@@ -5,8 +5,9 @@ const float per_ray = view.focal_px / view.step;
 const float middle_x = (view.centre_px[0] - view.offset) / view.step;
 const float middle_y = (view.centre_px[1] - view.offset) / view.step;
 const float origin_x = view.offset - view.centre_px[0], origin_y = view.offset - view.centre_px[1];
-const float half_x = 0.5f * (float) width * view.step / view.focal_px;
-const float half_y = 0.5f * (float) height * view.step / view.focal_px;
+const auto wider = [&](float middle, float whole) -> float { return middle > whole - middle ? middle : whole - middle; };
+const float half_x = wider(view.centre_px[0], (float) width * view.step) / view.focal_px;
+const float half_y = wider(view.centre_px[1], (float) height * view.step) / view.focal_px;
 const float rim_x = ::sqrtf(1.0f + half_x * half_x), rim_y = ::sqrtf(1.0f + half_y * half_y);
 const auto& turn = view.camera_from_world.data;
 I lanes;
@@ -155,7 +156,7 @@ for (int chunk = 0; chunk < chunks; chunk += LANES) {
         & (take_int(g.chunk_count.data, at) > 0) & (chunk + lanes < chunks);
     for (unsigned int left = bits(inside); left != 0; left &= left - 1) {
         const int one = chunk + __builtin_ctz(left), start = g.chunk_start.data[one], count = g.chunk_count.data[one];
-        const int actor = one < g.static_chunks ? -1 : one - g.static_chunks;
+        const int actor = words == 0 || one < g.static_chunks ? -1 : one - g.static_chunks;
         for (int t = 0; t < count; t += LANES)
             draw_block(start + t, count - t < LANES ? count - t : LANES, actor);
     }
