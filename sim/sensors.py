@@ -29,23 +29,27 @@ class Sensors:
         """`noise=False` gives errorless samples, still quantised; for tests and for ideal sensors."""
         self._state, self._world, self._rig = state, world, rig
         device, worlds = state.device, state.worlds
-        self._motion: Any = inertial.InertialArrays()
-        self._motion.noise = float(noise)
-        self._motion.imu = wp.zeros((worlds, inertial.IMU_PER_TICK, 6), dtype=float, device=device)
-        self._motion.gnss = wp.zeros((worlds, 3), dtype=float, device=device)
-        self._motion.wheels = wp.zeros((worlds, 2), dtype=float, device=device)
-        self._scenery = _scenery_mesh(geometry)
-        self._radar = radar.Radar(rig, state.actors, self._scenery.id if self._scenery else 0, noise, device)
+        self._motion = inertial.new_samples(worlds, device)
+        self._errors: Any = inertial.ErrorArrays()
+        self._errors.noise, arrays = float(noise), state.arrays
+        self._errors.seed, self._errors.imu_bias = arrays.seed, arrays.imu_bias
+        self._errors.gnss_error = arrays.gnss_error
+        self._scenery = scenery_mesh(geometry)
+        mount = radar.mount_of(rig, self._scenery.id if self._scenery else 0, noise)
+        self._radar = radar.Radar(mount, state.actors, device)
         self._lidar = lidar.Lidar(rig, geometry, noise)
 
     def reset(self) -> None:
         """Draw the errors of a new drive from the world's seed."""
-        wp.launch(inertial.start, self._state.worlds, [self._state.arrays, self._motion], device=self._state.device)
+        s = self._state
+        wp.launch(inertial.start, s.worlds, [s.arrays], device=s.device)
+        wp.launch(inertial.start_errors, s.worlds, [self._errors], device=s.device)
 
     def read(self, tick: int) -> Samples:
         """What the sensors say of the tick that has just ended; at tick 0, of the start."""
         s = self._state
-        wp.launch(inertial.sample, s.worlds, [s.arrays, self._motion, tick], device=s.device)
+        wp.launch(inertial.sample, s.worlds, [s.arrays, self._motion], device=s.device)
+        wp.launch(inertial.err, s.worlds, [self._errors, tick, self._motion], device=s.device)
         sweep = self._lidar_sweep(tick)
         return sweep, self._radar_returns(tick), *self._motion_samples(tick)
 
@@ -64,7 +68,7 @@ class Sensors:
         )
 
     def _radar_returns(self, tick: int) -> RadarSamples:
-        returns = self._radar.scan(self._state, self._world, tick)
+        returns = self._radar.scan(self._state, self._state.arrays.seed, self._world, self._world, tick)
         return RadarSamples(np.full(len(returns), tick * TICK_S), returns)
 
     def _lidar_sweep(self, tick: int) -> LidarSweep:
@@ -79,7 +83,7 @@ class Sensors:
         )
 
 
-def _scenery_mesh(geometry: Geometry) -> Any:
+def scenery_mesh(geometry: Geometry) -> Any:
     """A bounding-volume hierarchy of the static triangles for ray queries, or None where there are none."""
     corners = geometry.static.corners().reshape(-1, 3)
     if len(corners) == 0:

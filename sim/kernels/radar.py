@@ -1,4 +1,4 @@
-"""Front radar: returns of road users and of standing scenery, with occlusion, detection probability and noise.
+"""Radar: returns of road users and of standing scenery, with occlusion, detection probability and noise.
 
 A road user gives up to three returns: its nearest point, and for one longer than LARGE_M the middles of the faces
 that it shows. A return is lost when a vehicle or the scenery stands before it, and by chance: a Swerling I target is
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import warp as wp
 
 from sim.state import State, StateArrays
@@ -39,12 +40,16 @@ UPRIGHT = 0.5  # largest |z| of the normal of scenery that reflects back
 
 @wp.struct
 class RadarMount:
-    """Where the radar sits in the ego frame, and what it can see."""
+    """Where the radar sits, and what it can see."""
 
-    x: float
-    y: float
-    z: float
-    half_fov_rad: float
+    row: int  # of its carrier, which it does not see; -1: its place is one in the world, where it stands still
+    place: wp.vec3  # in the carrier's frame
+    turn: wp.mat33  # rotation, carrier from radar
+    half_fov_rad: float  # to the sides
+    half_height_rad: float  # up and down
+    low_slope: float  # of the clutter's rays over the horizon
+    high_slope: float
+    rays: int  # of clutter
     range_m: float
     noise: float  # 1, or 0 to switch off noise and chance
     scenery: wp.uint64  # id of a wp.Mesh in the world frame, or 0
@@ -55,7 +60,7 @@ class Sensor:
     """The radar in the world, of one tick."""
 
     origin: wp.vec3
-    rotation: wp.mat33  # world from ego
+    rotation: wp.mat33  # world from radar
     velocity: wp.vec2
 
 
@@ -70,22 +75,28 @@ class Target:
 
 @wp.func
 def sensor_of(s: StateArrays, w: int, mount: RadarMount) -> Sensor:
-    cy = wp.cos(s.yaw_rad[w, 0])
-    sy = wp.sin(s.yaw_rad[w, 0])
-    cp = wp.cos(s.pitch_rad[w, 0])
-    sp = wp.sin(s.pitch_rad[w, 0])
-    cr = wp.cos(s.roll_rad[w, 0])
-    sr = wp.sin(s.roll_rad[w, 0])
     out = Sensor()
-    out.rotation = wp.mat33(
+    out.rotation = mount.turn
+    out.origin = mount.place
+    row = mount.row
+    if row < 0:
+        return out
+    cy = wp.cos(s.yaw_rad[w, row])
+    sy = wp.sin(s.yaw_rad[w, row])
+    cp = wp.cos(s.pitch_rad[w, row])
+    sp = wp.sin(s.pitch_rad[w, row])
+    cr = wp.cos(s.roll_rad[w, row])
+    sr = wp.sin(s.roll_rad[w, row])
+    rotation = wp.mat33(
         cy * cp, -cy * sp * sr - sy * cr, -cy * sp * cr + sy * sr,
         sy * cp, -sy * sp * sr + cy * cr, -sy * sp * cr - cy * sr,
         sp, cp * sr, cp * cr,
     )  # fmt: skip
-    out.origin = wp.vec3(s.x_m[w, 0], s.y_m[w, 0], s.z_m[w, 0]) + out.rotation @ wp.vec3(mount.x, mount.y, mount.z)
-    rate = s.yaw_rate_radps[w, 0]
-    vx = s.vx_mps[w, 0] - rate * mount.y
-    vy = s.vy_mps[w, 0] + rate * mount.x
+    out.rotation = rotation @ mount.turn
+    out.origin = wp.vec3(s.x_m[w, row], s.y_m[w, row], s.z_m[w, row]) + rotation @ mount.place
+    rate = s.yaw_rate_radps[w, row]
+    vx = s.vx_mps[w, row] - rate * mount.place[1]
+    vy = s.vy_mps[w, row] + rate * mount.place[0]
     out.velocity = wp.vec2(cy * vx - sy * vy, sy * vx + cy * vy)
     return out
 
@@ -101,11 +112,11 @@ def in_box(s: StateArrays, w: int, a: int, x: float, y: float) -> wp.vec2:
 
 
 @wp.func
-def blocked(s: StateArrays, w: int, me: int, origin: wp.vec3, point: wp.vec3) -> bool:
-    """Whether the box of a vehicle other than `me` and the ego cuts the line of sight (slab test, in the plane)."""
-    for a in range(1, s.kind.shape[1]):
+def blocked(s: StateArrays, w: int, me: int, carrier: int, origin: wp.vec3, point: wp.vec3) -> bool:
+    """Whether the box of a vehicle other than `me` and the carrier cuts the line of sight (slab test, in the plane)."""
+    for a in range(s.kind.shape[1]):
         kind = s.kind[w, a]
-        if a != me and (kind == Kind.CAR or kind == Kind.TRUCK):
+        if a != me and a != carrier and (kind == Kind.CAR or kind == Kind.TRUCK):
             p = in_box(s, w, a, origin[0], origin[1])
             d = in_box(s, w, a, point[0], point[1]) - p
             near = float(0.0)
@@ -183,9 +194,9 @@ def clutter_target(seed: wp.uint32, tick: int, slot: int, i: int, sensor: Sensor
     out = Target()
     if mount.scenery == wp.uint64(0) or uniform(seed, Stream.RADAR, tick, slot, 17) > CLUTTER_SHARE:
         return out
-    share = (float(i) + uniform(seed, Stream.RADAR, tick, slot, 18)) / float(CLUTTER_RAYS)
+    share = (float(i) + uniform(seed, Stream.RADAR, tick, slot, 18)) / float(mount.rays)
     azimuth = (2.0 * share - 1.0) * mount.half_fov_rad
-    slope = CLUTTER_SLOPE * uniform(seed, Stream.RADAR, tick, slot, 19)
+    slope = mount.low_slope + (mount.high_slope - mount.low_slope) * uniform(seed, Stream.RADAR, tick, slot, 19)
     ray = wp.normalize(sensor.rotation @ wp.vec3(wp.cos(azimuth), wp.sin(azimuth), slope))
     hit = wp.mesh_query_ray(mount.scenery, sensor.origin, ray, mount.range_m)
     if hit.result and wp.abs(hit.normal[2]) < UPRIGHT:
@@ -195,19 +206,22 @@ def clutter_target(seed: wp.uint32, tick: int, slot: int, i: int, sensor: Sensor
 
 
 @wp.kernel(enable_backward=False)
-def scan(s: StateArrays, mount: RadarMount, w: int, tick: int, returns: wp.array2d(dtype=wp.float32)):
-    """One thread per slot of `returns` (slots, 4): POINTS for each actor, then the clutter. Range 0: no return."""
+def scan(s: StateArrays, mount: RadarMount, seeds: wp.array(dtype=wp.uint32), at: int, w: int, tick: int,
+         returns: wp.array2d(dtype=wp.float32)):  # fmt: skip
+    """One thread per slot of `returns` (slots, 4): POINTS for each actor, then the clutter. Range 0: no return.
+    Chance and noise come from seed `at`."""
     slot = wp.tid()
     returns[slot, 0] = 0.0
     a = slot // POINTS
-    seed = s.seed[w]
+    seed = seeds[at]
     sensor = sensor_of(s, w, mount)
     target = Target()
     if a >= s.kind.shape[1]:
-        a = 0  # itself no vehicle that could hide another
+        a = mount.row  # itself no vehicle that could hide another
         target = clutter_target(seed, tick, slot, slot - POINTS * s.kind.shape[1], sensor, mount)
-    elif a > 0 and s.kind[w, a] != Kind.NONE:
-        target = user_target(s, w, a, slot % POINTS, sensor)
+    elif a != mount.row:
+        if s.kind[w, a] != Kind.NONE:
+            target = user_target(s, w, a, slot % POINTS, sensor)
     if target.area_m2 == 0.0:
         return
     ray = target.point - sensor.origin
@@ -218,13 +232,15 @@ def scan(s: StateArrays, mount: RadarMount, w: int, tick: int, returns: wp.array
         return
     if not detected(distance, target.area_m2, mount.noise * uniform(seed, Stream.RADAR, tick, slot, 16)):
         return
-    if blocked(s, w, a, sensor.origin, target.point):
+    if blocked(s, w, a, mount.row, sensor.origin, target.point):
         return
     ray = ray / distance
-    if a > 0 and mount.scenery != wp.uint64(0):
+    if a != mount.row and mount.scenery != wp.uint64(0):
         if wp.mesh_query_ray(mount.scenery, sensor.origin, ray, distance).result:
             return
     elevation = wp.atan2(local[2], wp.sqrt(local[0] * local[0] + local[1] * local[1]))
+    if wp.abs(elevation) > mount.half_height_rad:
+        return
     closing = target.velocity - sensor.velocity
     doppler = closing[0] * ray[0] + closing[1] * ray[1]
     n = mount.noise
@@ -237,17 +253,24 @@ def scan(s: StateArrays, mount: RadarMount, w: int, tick: int, returns: wp.array
 class Radar:
     """Owns the slots of one radar's returns."""
 
-    def __init__(self, rig: Rig, actors: int, scenery: int, noise: bool, device: str) -> None:
-        """`scenery`: id of a wp.Mesh, or 0 for none."""
-        self._mount: Any = RadarMount()
-        self._mount.x, self._mount.y, self._mount.z = rig.radar_xyz_m
-        self._mount.half_fov_rad, self._mount.range_m = 0.5 * rig.radar_hfov_rad, rig.radar_range_m
-        self._mount.noise, self._mount.scenery = float(noise), wp.uint64(scenery)
-        self._returns = wp.zeros((POINTS * actors + CLUTTER_RAYS, 4), dtype=float, device=device)
+    def __init__(self, mount: Any, actors: int, device: str) -> None:
+        """`mount`: a RadarMount."""
+        self.mount = mount
+        self._returns = wp.zeros((POINTS * actors + mount.rays, 4), dtype=float, device=device)
 
-    def scan(self, state: State, world: int, tick: int) -> F32:
-        """(N, 4) range m, azimuth rad, elevation rad, Doppler m/s of the returns of one tick."""
-        inputs = [state.arrays, self._mount, world, tick, self._returns]
+    def scan(self, state: State, seeds: Any, at: int, world: int, tick: int) -> F32:
+        """(N, 4) range m, azimuth rad, elevation rad, Doppler m/s of the returns of one tick; chance by seed `at`."""
+        inputs = [state.arrays, self.mount, seeds, at, world, tick, self._returns]
         wp.launch(scan, self._returns.shape[0], inputs, device=state.device)
         returns: F32 = self._returns.numpy()
         return returns[returns[:, 0] > 0.0]
+
+
+def mount_of(rig: Rig, scenery: int, noise: bool) -> Any:
+    """The rig's radar on row 0, a RadarMount. `scenery`: id of a wp.Mesh, or 0 for none."""
+    m: Any = RadarMount()
+    m.row, m.place, m.turn = 0, wp.vec3(*rig.radar_xyz_m), wp.mat33(np.eye(3))
+    m.half_fov_rad, m.half_height_rad, m.range_m = 0.5 * rig.radar_hfov_rad, math.pi, rig.radar_range_m
+    m.low_slope, m.high_slope, m.rays = 0.0, CLUTTER_SLOPE, CLUTTER_RAYS
+    m.noise, m.scenery = float(noise), wp.uint64(scenery)
+    return m
