@@ -50,16 +50,16 @@ def test_side_impact_keeps_momentum_and_turns() -> None:
     assert world.motion().turn_radps[a, 2] > 0.3 and world.motion().velocity_mps[a, 1] > 2.0
 
 
-def test_a_row_of_cars_passes_the_impulse_on() -> None:
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_row_of_cars_passes_the_impulse_on_at_once(side: float) -> None:
+    """Four cars that touch and a fifth that hits the row from either end: a fifth of its speed each, within a tick."""
     world = field()
-    rows = [car(world, 4.705 * k) for k in range(4)] + [car(world, -5.0, 0.0, 0.0, 0.0, 12.0)]
-    touched: set[tuple[int, int]] = set()
-    for _ in range(30):
-        world.tick(0.05)
-        touched |= {(hit.row, hit.other) for hit in world.contacts()}
-    assert {(rows[4], rows[0]), (rows[0], rows[1]), (rows[1], rows[2]), (rows[2], rows[3])} <= touched
-    speeds = world.motion().velocity_mps[rows, 0]
-    assert speeds.max() < 12.0 / 5.0 + 0.1 and speeds.min() > 1.0  # one fifth each, less what rolling took
+    rows = [car(world, 4.693 * k) for k in range(4)]
+    rows.append(car(world, 2.5 * 4.7 * side + 1.5 * 4.693 + 0.1 * side, speed=-12.0 * side))
+    world.tick(0.05)
+    touched = {(hit.row, hit.other) for hit in world.contacts()}
+    assert {(0, 1), (1, 2), (2, 3), (3 if side > 0.0 else 0, 4)} <= touched
+    assert -side * world.motion().velocity_mps[rows, 0] == pytest.approx(12.0 / 5.0, abs=0.5)
 
 
 def test_one_row_touches_several() -> None:
@@ -170,14 +170,19 @@ def test_fast_hits_push_ahead(speed: float) -> None:
         assert m.velocity_mps[row, 0] < speed - 0.03 * speed
 
 
-def test_along_a_wall_of_many_pieces_a_car_slides() -> None:
-    boxes = [[1.0 + 2.0 * k, 1.45, 0.0, 2.0, 0.5, 0.0, 1.0] for k in range(40)]
-    world = field(boxes=boxes)
-    row = car(world, 5.0, 0.0, 0.0, 0.03, 20.0)
-    world.drive(row, 0.3, 0.0, 0.1)
-    ticks(world, 30)
-    m = world.motion()
-    assert m.velocity_mps[row, 0] > 15.0 and m.xyz_m[row, 1] < 0.4
+@pytest.mark.parametrize("speed", [6.0, 13.0, 20.0, 30.0])
+def test_the_joints_of_a_wall_stop_nobody(speed: float) -> None:
+    """A car that steers into a wall slides along forty pieces as along one."""
+    whole, pieces = [[41.0, 1.45, 0.0, 82.0, 0.5, 0.0, 1.0]], [[1 + 2 * k, 1.45, 0, 2, 0.5, 0, 1] for k in range(41)]
+    ends = []
+    for boxes in (whole, pieces):
+        world = field(boxes=boxes)
+        row = car(world, 5.0, 0.0, 0.0, 0.03, speed)
+        world.drive(row, 0.3, 0.0, 0.1)
+        ticks(world, 36)
+        ends.append(world.motion())
+    assert ends[1].velocity_mps[row, 0] == pytest.approx(ends[0].velocity_mps[row, 0], abs=0.3)
+    assert ends[1].velocity_mps[row, 0] > 0.85 * speed and ends[1].xyz_m[row, 1] < 0.4
 
 
 def test_a_heap_of_cars_gains_no_energy() -> None:
@@ -196,3 +201,27 @@ def test_a_heap_of_cars_gains_no_energy() -> None:
         energies.append(energy())
     assert (np.diff(energies) < 1e-3 * energies[0]).all()
     assert energies[-1] == 0.0  # wedged in and braked, they rest
+
+
+def test_a_wall_rubs() -> None:
+    """Coulomb: what slides along loses a share of the impulse across, whatever its speed along."""
+    world = field(boxes=[[50.0, 1.95, 0.0, 200.0, 1.0, 0.0, 1.0]])
+    world.add_friction(Pose(0.0, 0.0), (120.0, 20.0, 5.0), 1e-3)
+    row = world.add(Kind.CAR, CAR_M, Pose(0.0, 0.0))
+    world.set_velocity(row, (12.0, 3.0, 0.0))
+    impulse = np.zeros(3)
+    for _ in range(10):
+        world.tick(0.05)
+        impulse += sum((hit.impulse_ns for hit in world.contacts()), np.zeros(3))
+    assert impulse[1] < -1000.0 and impulse[0] == pytest.approx(0.3 * impulse[1], rel=0.02)
+
+
+def test_the_far_end_of_something_large_is_hit() -> None:
+    world = field()
+    row, barrier = (
+        car(world, y=20.0, speed=10.0),
+        world.add(Kind.PROP, (60.0, 0.5, 1.0), Pose(10.0, 0.0, 0.0, 0.5 * np.pi)),
+    )
+    world.simulate(barrier, False)
+    ticks(world, 40)
+    assert world.motion().xyz_m[row, 0] < 8.0

@@ -1,10 +1,10 @@
 """Contact in the open world: every pair in touch, its impulse, and what the bodies do then.
 
 Bodies are upright boxes with a height; shapes and masses are those of sim/kernels/contact.py. Contacts are solved one after
-the other, ITERATIONS times over, with impulses that add up and never pull (Catto, Iterative Dynamics with Temporal
-Coherence, GDC 2005), so that a chain of bodies passes an impulse on and momentum is kept whatever happens. Placed
-bodies and static boxes have infinite mass; two of them do not meet. One thread does it all: few bodies are in touch, and
-the order of the rows is the order of the sums.
+the other, ITERATIONS times over, with impulses that add up and never pull, and Coulomb's friction (Catto, Iterative
+Dynamics with Temporal Coherence, GDC 2005), so that a chain of bodies passes an impulse on and momentum is kept whatever
+happens. Placed bodies and static boxes have infinite mass; two of them do not meet. One thread does it all: few bodies
+are in touch, and the order of the rows is the order of the sums.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from stack.vehicle import Column
 wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": INLINE})
 
 ITERATIONS = 10
+RUBBING = 0.3  # friction of bodies that slide along one another
 THROWN_MPS = 1.0  # a walker whose velocity changes by more than this loses its feet
-GRAZE_M = 0.25  # bodies that overlap by less were hardly in each other's way
+GRAZE_M = 0.25  # bodies that overlap by less along two axes touch at a corner
 LATE = 1.2  # steps
+NEVER = 1.0e9
 EACH = 8  # contacts for a row
 
 
@@ -42,6 +44,7 @@ class Touches:
     depth: wp.array(dtype=wp.float32)
     point: wp.array(dtype=wp.vec3)
     impulse: wp.array(dtype=wp.float32)  # N s along the normal
+    rub: wp.array(dtype=wp.float32)  # and to the left of it
     # of the whole tick [C]
     first: wp.array(dtype=wp.int32)
     second: wp.array(dtype=wp.int32)
@@ -87,31 +90,46 @@ def enter_body(
 
 
 @wp.func
-def meet(a: Box, b: Box, closing: wp.vec2, h: float) -> wp.vec3:
-    """Normal from a to b and depth, as `overlap`, along the axis on which they met last.
+def axis(a: Box, b: Box, k: int) -> wp.vec3:
+    """One of the four axes that may separate two boxes, from a to b, and their overlap along it."""
+    n = a.ahead
+    if k >= 2:
+        n = b.ahead
+    if k == 1 or k == 3:
+        n = left_of(n)
+    along = wp.dot(n, b.centre - a.centre)
+    if along < 0.0:
+        n = -n
+    return wp.vec3(n[0], n[1], reach(a, n) + reach(b, n) - wp.abs(along))
 
-    In one step fast bodies get so deep into each other that the axis of least overlap is the wrong one. Of the axes along
-    which they came together within the last step `h`, the last one counts (separating axes swept back in time); where there
-    is none, or they only graze, that of least overlap.
+
+@wp.func
+def meet(a: Box, b: Box, closing: wp.vec2, h: float) -> wp.vec3:
+    """Normal from a to b and depth of the contact of two boxes, as `overlap`, but for the choice of the axis.
+
+    In one step `h` fast bodies get so deep into each other that the axis of least overlap is the wrong one: there the last
+    axis counts along which they came together within that step (separating axes swept back in time). Where only corners
+    meet, the axis counts along which they are the slower: they are deflected, and the joints of a wall stop nobody.
     """
-    least = overlap(a, b)
-    if least[2] <= GRAZE_M:
-        return least
-    best = least
-    soonest = LATE * h
+    best = overlap(a, b)
+    if best[2] <= 0.0:
+        return best
+    graze = best[2] <= GRAZE_M
+    cost = LATE * h
+    if graze:
+        cost = float(NEVER)
     for k in range(4):
-        n = a.ahead
-        if k >= 2:
-            n = b.ahead
-        if k == 1 or k == 3:
-            n = left_of(n)
-        if wp.dot(n, b.centre - a.centre) < 0.0:
-            n = -n
-        depth = reach(a, n) + reach(b, n) - wp.dot(n, b.centre - a.centre)
-        speed = wp.dot(closing, n)
-        if speed > 0.0 and depth < soonest * speed:
-            soonest = depth / speed
-            best = wp.vec3(n[0], n[1], depth)
+        found = axis(a, b, k)
+        speed = wp.dot(closing, wp.vec2(found[0], found[1]))
+        other = float(NEVER)
+        if graze:
+            if found[2] <= GRAZE_M:
+                other = found[2] + h * wp.max(speed, 0.0)
+        elif speed > 0.0:
+            other = found[2] / speed
+        if other < cost:
+            cost = other
+            best = found
     return best
 
 
@@ -129,6 +147,7 @@ def note(
         t.depth[n] = hit[2]
         t.point[n] = wp.vec3(point[0], point[1], z)
         t.impulse[n] = 0.0
+        t.rub[n] = 0.0
         t.touched[a] = t.touched[a] + 1
         t.touched[b] = t.touched[b] + 1
 
@@ -179,25 +198,45 @@ def find(
 
 
 @wp.func
+def slip(t: Touches, a: int, b: int, n: wp.vec2, p: wp.vec2) -> float:
+    """Speed of body a against body b at a point, along a direction."""
+    va = t.v[a] + t.r[a] * left_of(p - t.gravity_m[a])
+    vb = t.v[b] + t.r[b] * left_of(p - t.gravity_m[b])
+    return wp.dot(va - vb, n)
+
+
+@wp.func
+def yielding(t: Touches, a: int, b: int, n: wp.vec2, p: wp.vec2) -> float:
+    """By how much an impulse of 1 N s along a direction changes that speed."""
+    ra = cross2(p - t.gravity_m[a], n)
+    rb = cross2(p - t.gravity_m[b], n)
+    return t.inv_m[a] + t.inv_m[b] + ra * ra * t.inv_i[a] + rb * rb * t.inv_i[b]
+
+
+@wp.func
+def transfer(t: Touches, a: int, b: int, j: wp.vec2, p: wp.vec2) -> None:
+    """An impulse from body a to body b."""
+    t.v[a] = t.v[a] - t.inv_m[a] * j
+    t.v[b] = t.v[b] + t.inv_m[b] * j
+    t.r[a] = t.r[a] - t.inv_i[a] * cross2(p - t.gravity_m[a], j)
+    t.r[b] = t.r[b] + t.inv_i[b] * cross2(p - t.gravity_m[b], j)
+
+
+@wp.func
 def push_on(t: Touches, c: int) -> None:
-    """One turn of one contact: the impulse that stops its bodies from closing in."""
+    """One turn of one contact: the impulse that stops its bodies from closing in, and what that lets them rub."""
     a = t.a[c]
     b = t.b[c]
     n = t.normal[c]
     p = wp.vec2(t.point[c][0], t.point[c][1])
-    arm_a = p - t.gravity_m[a]
-    arm_b = p - t.gravity_m[b]
-    closing = wp.dot(t.v[a] + t.r[a] * left_of(arm_a) - t.v[b] - t.r[b] * left_of(arm_b), n)
-    ra = cross2(arm_a, n)
-    rb = cross2(arm_b, n)
-    yielding = t.inv_m[a] + t.inv_m[b] + ra * ra * t.inv_i[a] + rb * rb * t.inv_i[b]
-    total = wp.max(t.impulse[c] + closing / yielding, 0.0)
-    j = total - t.impulse[c]
+    total = wp.max(t.impulse[c] + slip(t, a, b, n, p) / yielding(t, a, b, n, p), 0.0)
+    transfer(t, a, b, (total - t.impulse[c]) * n, p)
     t.impulse[c] = total
-    t.v[a] = t.v[a] - j * t.inv_m[a] * n
-    t.v[b] = t.v[b] + j * t.inv_m[b] * n
-    t.r[a] = t.r[a] - j * t.inv_i[a] * ra
-    t.r[b] = t.r[b] + j * t.inv_i[b] * rb
+    along = left_of(n)
+    most = RUBBING * total
+    rubbed = wp.clamp(t.rub[c] + slip(t, a, b, along, p) / yielding(t, a, b, along, p), -most, most)
+    transfer(t, a, b, (rubbed - t.rub[c]) * along, p)
+    t.rub[c] = rubbed
 
 
 @wp.func
@@ -247,7 +286,7 @@ def add_up(t: Touches, c: int) -> None:
         t.second[at] = t.b[c]
         t.at[at] = t.point[c]
         t.taken[at] = wp.vec2(0.0, 0.0)
-    t.taken[at] = t.taken[at] + t.impulse[c] * t.normal[c]
+    t.taken[at] = t.taken[at] + t.impulse[c] * t.normal[c] + t.rub[c] * left_of(t.normal[c])
 
 
 @wp.kernel(enable_backward=False)
