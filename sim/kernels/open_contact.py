@@ -14,7 +14,7 @@ from typing import Any
 import warp as wp
 
 from sim.kernels.boxes import Box, StaticBoxes, cell_of, cross2, left_of, overlap, reach, static_box, touch_point
-from sim.kernels.contact import LARGEST_M, PUSH_SHARE, SLOP_M, Scratch, box_of, enclose_row, is_vehicle, meets
+from sim.kernels.contact import PUSH_SHARE, SLOP_M, Scratch, box_of, enclose_row, is_vehicle, meets
 from sim.kernels.near import lowest, near_bits
 from sim.kernels.open_rows import INNER, INNER_S, OpenArrays, ahead_of, set_velocity
 from sim.kernels.rows import INLINE
@@ -162,11 +162,11 @@ def beside(state: StateArrays, scratch: Scratch, i: int, j: int) -> bool:
 
 @wp.func
 def find(
-    state: StateArrays, statics: StaticBoxes, own: OpenArrays, scratch: Scratch, t: Touches, i: int
+    state: StateArrays, statics: StaticBoxes, own: OpenArrays, scratch: Scratch, t: Touches, largest: float, i: int
 ) -> None:  # fmt: skip
-    """Contacts of a row with later rows and with the scenery."""
+    """Contacts of a row with later rows and with the scenery; `largest`: radius of any body."""
     rows = state.kind.shape[1]
-    far = scratch.radius[0, i] + LARGEST_M
+    far = scratch.radius[0, i] + largest
     x = scratch.x[0, i]
     y = scratch.y[0, i]
     box = box_of(state, scratch, 0, i)
@@ -299,11 +299,13 @@ def collide(
     t.touched[rows] = 0
     if own.count[INNER] == 0:
         t.count[1] = 0
+    largest = float(0.0)
     for i in range(rows):
         enter_body(state, params, own, scratch, t, i)
+        largest = wp.max(largest, scratch.radius[0, i])
     for i in range(rows):
         if scratch.radius[0, i] > 0.0:
-            find(state, statics, own, scratch, t, i)
+            find(state, statics, own, scratch, t, largest, i)
     contacts = t.count[0]
     if contacts > 0:
         for _ in range(ITERATIONS):
