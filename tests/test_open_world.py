@@ -177,3 +177,18 @@ def test_the_road_carries_where_there_is_one_and_kerbs_are_climbed() -> None:
         speeds.append(m.velocity_mps[onto_kerb, 1])
     assert world.motion().xyz_m[on_road, 2] == pytest.approx(0.02, abs=1e-4)
     assert heights[-1] == pytest.approx(0.15, abs=1e-3) and max(heights) < 0.2 and min(speeds) > 5.0
+
+
+def test_a_force_lifts() -> None:
+    """1.5 times its weight for a second: g / 2 upwards, a quarter of g in height; nine tenths of it lift nothing."""
+    world = field()
+    rows = [car(world), car(world, y=10.0)]
+    weight = G * world.params(rows[0]).mass_kg
+    ticks(world, 2)
+    for _ in range(20):
+        for row, share in zip(rows, (1.5, 0.9), strict=True):
+            world.force(row, (0.0, 0.0, share * weight))
+        world.tick(0.05)
+    m = world.motion()
+    assert m.xyz_m[rows, 2] == pytest.approx([0.25 * G, 0.0], abs=0.01)
+    assert m.velocity_mps[rows, 2] == pytest.approx([0.5 * G, 0.0], abs=0.01)

@@ -126,8 +126,8 @@ def test_reverse_gear_pushes_backwards_and_brakes_hold_both_ways() -> None:
 
 def test_changing_gear_at_speed_brakes_and_turns_back() -> None:
     car = Car(vx_mps=5.0, reverse=1)
-    car.drive(0.5, 0.0, 0.0, 200)
-    assert car.vx_mps < -5.0 and car.x_m < 0.0
+    car.drive(1.0, 0.0, 0.0, 600)
+    assert -12.0 < car.vx_mps < -10.0 and car.x_m < 0.0  # as fast as the gear goes
 
 
 @pytest.mark.parametrize("accel", [-3.0, -0.3, 0.0, 1.2])

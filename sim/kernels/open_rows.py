@@ -121,6 +121,10 @@ def feel_force(state: StateArrays, params: wp.array2d(dtype=wp.float32), own: Op
         lift = dv[2]
     if lift > 0.0:
         own.flies[i] = AIR
+    if own.flies[i] == AIR:
+        state.z_m[0, i] = (
+            state.z_m[0, i] - 0.5 * lift * own.clock[INNER_S]
+        )  # it gains speed over the step, not before it
     own.vz_mps[i] = own.vz_mps[i] + lift
 
 

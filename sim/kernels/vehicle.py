@@ -11,7 +11,8 @@ Lateral tyre force: Fiala's brush model with the friction that the longitudinal 
 Gerdes, A Controller Framework for Autonomous Drifting, J. Dyn. Sys. 136, 2014). Axle loads shift with the
 longitudinal force. The lateral step is linearly implicit, since tyre forces grow stiff as 1 / speed; below walking
 pace the motion goes over to the kinematic bicycle, which stands still when braked. Brakes and rolling resistance are
-dry friction: they stop, and never push back. In reverse gear the drive force points backwards.
+dry friction: they stop, and never push back. In reverse gear the drive force points backwards, and ends at
+REVERSE_MAX_MPS.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ NUMBERS = {
     "DYNAMIC_ABOVE_MPS": 2.0,
     "GRIP_USED": 0.98,  # share of an axle's friction that drive and brake may take: traction control, anti-lock brakes
     "LOAD_MIN": 0.05,  # of an axle's static load: a wheel that would lift keeps this much
+    "REVERSE_MAX_MPS": 12.0,  # what the reverse gear is good for
+    "REVERSE_FADE_1PS": 2.0,  # how fast its drive fades out there
     "TURN_RAD": 6.283185307,
     "SLIP_SPEED_MIN_MPS": 0.1,  # keeps slip angles finite at rest
     "GRAVITY_MPS2": GRAVITY_MPS2,

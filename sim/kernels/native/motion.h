@@ -36,7 +36,8 @@ const auto axle_force = [&](float along, float across, float stiffness, float lo
 };
 const auto wanted_drive = [&](const Group& g, int k, float speed) -> float {  // what the pedals ask for, m/s2
     const float available = wp::min(g.p[DRIVE_ACCEL_MAX][k], g.p[POWER_PER_MASS][k] / wp::max(speed, POWER_FROM_MPS));
-    return g.throttle[k] * available - g.brake[k] * g.p[BRAKE_MAX][k];
+    const float backwards = wp::min(available, wp::max(REVERSE_FADE_1PS * (REVERSE_MAX_MPS - speed), 0.0f));
+    return g.throttle[k] * (g.gear[k] < 0.0f ? backwards : available) - g.brake[k] * g.p[BRAKE_MAX][k];
 };
 const auto actuate = [&](Group& g, int k, float wanted) {
     // wheel angle at a limited rate, drive and brake with a first-order lag
