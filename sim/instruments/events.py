@@ -44,6 +44,7 @@ class EventCamera:
         shape, r = (height_px, width_px), Retina()
         self._retina: Any = r
         self._retina.level = wp.zeros(shape, dtype=float, device="cpu")
+        self._retina.seen = wp.zeros(shape, dtype=float, device="cpu")
         self._retina.fired = wp.zeros(shape, dtype=float, device="cpu")
         self._retina.fired_ns = wp.zeros(shape, dtype=wp.int64, device="cpu")
         self._retina.rising, self._retina.falling = spec.positive_threshold, spec.negative_threshold

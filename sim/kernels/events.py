@@ -22,6 +22,7 @@ class Retina:
     """Of an event camera of H x W pixels."""
 
     level: wp.array2d(dtype=wp.float32)  # at the last picture
+    seen: wp.array2d(dtype=wp.float32)  # at the present one
     fired: wp.array2d(dtype=wp.float32)  # level of the last event, or of the first picture
     fired_ns: wp.array2d(dtype=wp.int64)  # time of the last event; -1: none yet
     rising: float  # thresholds
@@ -56,12 +57,15 @@ def begin(r: Retina, rgb: wp.array3d(dtype=wp.uint8)):
 def fire(r: Retina, rgb: wp.array3d(dtype=wp.uint8), sample: int, then_ns: wp.int64, now_ns: wp.int64, keep: int,
          count: wp.array(dtype=wp.int32), first: wp.array(dtype=wp.int32), column: wp.array(dtype=wp.uint16),
          time_ns: wp.array(dtype=wp.int64), up: wp.array(dtype=wp.uint8)):  # fmt: skip
-    """One thread per row of pixels. `keep` 0: only `count` the row's events; 1: write them from `first` on, and remember."""
+    """One thread per row of pixels. `keep` 0: look, and `count` the row's events; 1: write them from `first` on, and remember."""
     i = wp.tid()
     n = int(0)
     for j in range(rgb.shape[1]):
         was = r.level[i, j]
-        now = level_of(r, rgb, i, j)
+        now = r.seen[i, j]
+        if keep == 0:
+            now = level_of(r, rgb, i, j)
+            r.seen[i, j] = now
         if wp.abs(now - was) > STILL:
             sign = wp.where(now > was, 1.0, -1.0)
             threshold = wp.where(now > was, r.rising, r.falling)
