@@ -80,6 +80,30 @@ def test_a_box_that_drives_and_turns_carries_its_pixels() -> None:
     assert shot.flow_px[mine][:, 0].mean() > 0.0  # it went to its left's opposite: to the right of the picture
 
 
+def test_cameras_that_skip_ticks_and_move_on_their_mounts() -> None:
+    """Flow is since a camera's own last picture; somebody who has just come has not moved."""
+    state, geometry = make([box_at(22.0, 0.0, (4.0, 300.0, 300.0))], actors=3)
+    cameras = CameraSet(around(state, geometry), [spec(transform(1.0, 0.0, 1.4)), spec(transform(1.0, 0.0, 1.4))], 0)
+    cameras.render(pose(state, 0), 0)
+    for tick in (1, 2):
+        put(state, 0, x_m=0.4 * tick)
+        geometry.update(state, 0, viewer=-1)
+        shots = cameras.render(pose(state, 0), tick, [1] if tick == 1 else None)
+        assert len(shots) == tick
+    z = 22.0 - 2.0 - 1.8
+    for shot, d in zip(shots, (0.8, 0.4), strict=True):
+        wall = np.isfinite(shot.depth_m)
+        np.testing.assert_allclose(shot.flow_px[wall], (pixels() * d / (z + d))[wall], atol=2e-3)
+    cameras.move(0, transform(1.0, 0.2, 1.4))
+    put(state, 2, x_m=12.0)
+    geometry.update(state, 0, viewer=-1)
+    moved = cameras.render(pose(state, 0), 3, [0])[0]
+    wall, car = np.isfinite(moved.depth_m) & (moved.instance == 0), moved.instance == 3
+    np.testing.assert_allclose(moved.flow_px[wall][:, 0], F * 0.2 / z, rtol=1e-3)  # it went left: all goes right
+    np.testing.assert_allclose(moved.flow_px[car][:, 0], F * 0.2 / moved.depth_m[car], rtol=1e-3)
+    assert car.sum() > 50
+
+
 def grey(level: int) -> np.ndarray:
     return np.full((4, 5, 3), level, np.uint8)
 

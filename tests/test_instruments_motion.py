@@ -57,9 +57,14 @@ def lively(time_s: float) -> dict[str, float]:
     yaw_rate = 0.4 * np.sin(0.7 * time_s)
     yaw = 0.4 / 0.7 * (1.0 - np.cos(0.7 * time_s)) + 3.0  # runs through pi
     wrapped = float(np.angle(np.exp(1j * yaw)))
-    return {"vx_mps": 10.0 + 4.0 * np.sin(0.5 * time_s),
-            "vy_mps": 0.3 * np.sin(0.9 * time_s), "yaw_rad": wrapped,
-            "yaw_rate_radps": yaw_rate, "pitch_rad": 0.05 * np.sin(0.4 * time_s), "roll_rad": 0.03 * np.sin(1.1 * time_s)}  # fmt: skip
+    return {
+        "vx_mps": 10.0 + 4.0 * np.sin(0.5 * time_s),
+        "vy_mps": 0.3 * np.sin(0.9 * time_s),
+        "yaw_rad": wrapped,
+        "yaw_rate_radps": yaw_rate,
+        "pitch_rad": 0.05 * np.sin(0.4 * time_s),
+        "roll_rad": 0.03 * np.sin(1.1 * time_s),
+    }
 
 
 def test_a_mounted_unit_measures_the_second_derivative_of_its_own_place() -> None:

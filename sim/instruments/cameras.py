@@ -24,6 +24,7 @@ from sim.kernels.shade import TILE_PX, Picture, shade, shade_tiles
 from sim.kernels.shadow import CELLS, place_casters
 from sim.kernels.views import Labels, cull, describe
 from sim.pinhole import FAR_M, SAMPLES_PER_PX
+from sim.state import State
 from stack.frames import BODY_FROM_OPTICAL, F64, intrinsics, inverse, transform
 from stack.messages import F32, I32, U8, CameraMount
 from stack.seeds import Stream, draws
@@ -96,32 +97,37 @@ class CameraSet:
         self._around, self._row, self._world, self._reach_m = around, carrier_row, world, reach_m
         self._cameras = [_Camera(spec, around.geometry) for spec in specs]
         self._scenes: dict[int, _Drawn] = {}
-        self._last_poses: F64 | None = None
-        self._moves = any("flow_px" in spec.want for spec in specs)
 
-    def render(self, world_from_carrier: F64, tick: int) -> list[Shot]:
-        """The pictures of a tick, in the order of the cameras. `world_from_carrier`: (4, 4), the unit matrix for a free one."""
-        around, state = self._around, self._around.geometry.state
-        cameras = self._cameras
-        for camera in cameras:
+    def move(self, camera: int, mount: F64) -> None:
+        """Mount one camera elsewhere, (4, 4)."""
+        self._cameras[camera].mount = mount
+
+    def render(self, world_from_carrier: F64, tick: int, which: Sequence[int] | None = None) -> list[Shot]:
+        """The pictures of a tick, of some cameras or all, in their order. `world_from_carrier`: (4, 4), the unit matrix for
+        a free camera."""
+        around, state, row = self._around, self._around.geometry.state, self._row
+        which = range(len(self._cameras)) if which is None else which
+        chosen = [self._cameras[k] for k in which]
+        for camera in chosen:
             camera.place(world_from_carrier)
-        eye = (world_from_carrier if self._row is not None else cameras[0].world_from_camera)[:2, 3]
-        row = -1 if self._row is None else self._row
-        skips = [row if row >= 0 and is_aboard(state, row, c.spec.mount[:3, 3], self._world) else -1 for c in cameras]
-        for skip in set(skips):
-            if skip not in self._scenes:
-                self._scenes[skip] = _Drawn(around, skip)
-            self._scenes[skip].update(self._world, eye, self._reach_m, any(c.colours for c in cameras))
-        light = around.light(*self._head_lights(world_from_carrier))
-        plain = around.light(*self._head_lights(world_from_carrier), grain=False)
-        keys = draws(around.seed, Stream.CAMERA, tick, n=len(cameras))
-        motions = self._motions()
+        eye = (world_from_carrier if row is not None else self._cameras[0].world_from_camera)[:2, 3]
+        scenes = [self._scene(row if row is not None and is_aboard(state, row, c.mount[:3, 3], self._world) else -1)
+                  for c in chosen]  # fmt: skip
+        for scene in set(scenes):
+            scene.update(self._world, eye, self._reach_m, any(camera.colours for camera in chosen))
+        lights = {grain: around.light(*self._head_lights(world_from_carrier), grain) for grain in (False, True)}
+        keys = draws(around.seed, Stream.CAMERA, tick, n=len(self._cameras))
+        now = _Moment.of(state, self._world) if any(camera.moves for camera in chosen) else None
 
         def one(k: int) -> Shot:
-            camera, scene = cameras[k], self._scenes[skips[k]]
-            return camera.shoot(scene, around, light if camera.spec.grain else plain, int(keys[k]), motions[k])
+            return chosen[k].shoot(scenes[k], around, lights[chosen[k].spec.grain], int(keys[which[k]]), now)
 
-        return list(around.map(one, range(len(cameras))))
+        return list(around.map(one, range(len(chosen))))
+
+    def _scene(self, skip: int) -> _Drawn:
+        if skip not in self._scenes:
+            self._scenes[skip] = _Drawn(self._around, skip)
+        return self._scenes[skip]
 
     def _head_lights(self, world_from_carrier: F64) -> tuple[F64, F64]:
         """Where they are, and where they point, in the world."""
@@ -129,15 +135,19 @@ class CameraSet:
             return (world_from_carrier @ (*HEAD_LIGHT_M, 1.0))[:3], world_from_carrier[:3, 0]
         return np.array([0.0, 0.0, -FAR_AWAY_M]), np.array([1.0, 0.0, 0.0])
 
-    def _motions(self) -> list[F64 | None]:
-        """For each camera (1 + A, 4, 4): its last optical frame from its present one, as what stands and each actor move."""
-        if not self._moves:
-            return [None] * len(self._cameras)
-        now = poses(self._around.geometry.state, self._world)
-        last = now if self._last_poses is None else self._last_poses
-        self._last_poses = now
-        moved = last @ np.stack([inverse(pose) for pose in now])
-        return [camera.motion(np.concatenate([np.eye(4)[None], moved])) for camera in self._cameras]
+
+@dataclass(frozen=True)
+class _Moment:
+    """Where all actors were at a tick."""
+
+    kind: NDArray[np.int32]  # (A,)
+    world_from_actor: F64  # (A, 4, 4)
+    actor_from_world: F64
+
+    @staticmethod
+    def of(state: State, world: int) -> _Moment:
+        there = poses(state, world)
+        return _Moment(state.numpy("kind")[world].copy(), there, np.linalg.inv(there))
 
 
 class _Drawn:
@@ -173,11 +183,11 @@ class _Camera:
 
     def __init__(self, spec: PinholeSpec, geometry: Geometry) -> None:
         self.spec, self._geometry = spec, geometry
-        self.colours = "rgb" in spec.want
+        self.colours, self.moves = "rgb" in spec.want, "flow_px" in spec.want
         self.intrinsics = intrinsics(spec.width_px, spec.height_px, spec.hfov_rad)
-        self._carrier_from_camera = spec.mount @ BODY_FROM_OPTICAL
-        self.world_from_camera: F64 = self._carrier_from_camera
-        self._last: F64 | None = None
+        self.mount = spec.mount
+        self.world_from_camera: F64 = spec.mount @ BODY_FROM_OPTICAL
+        self._last: tuple[F64, _Moment] | None = None
         w, h, device = spec.width_px, spec.height_px, geometry.device
         n = self._per_px = SAMPLES_PER_PX if self.colours else 1
         edge = 1 if self.colours else 0  # samples lie on the edges of pixels, or in their middles
@@ -197,22 +207,22 @@ class _Camera:
         self._describes = bool(spec.want & (MODALITIES.keys() - kept))
 
     def place(self, world_from_carrier: F64) -> None:
-        self._last = self.world_from_camera if self._last is not None else None
-        self.world_from_camera = world_from_carrier @ self._carrier_from_camera
-        if self._last is None:
-            self._last = self.world_from_camera
+        self.world_from_camera = world_from_carrier @ (self.mount @ BODY_FROM_OPTICAL)
 
-    def motion(self, moved: F64) -> F64:
-        """(1 + A, 4, 4): `moved`, last place in the world from present place, seen by the camera."""
-        assert self._last is not None
-        return inverse(self._last) @ moved @ self.world_from_camera
+    def _motion_until(self, now: _Moment) -> F64:
+        """(1 + A, 4, 4): the optical frame of the last picture from that of this one, as what stands and each actor move."""
+        world_from_camera, then = self._last or (self.world_from_camera, now)
+        self._last = self.world_from_camera, now
+        known = (then.kind == now.kind)[:, None, None]  # who has come since then has not moved
+        moved = np.where(known, then.world_from_actor, now.world_from_actor) @ now.actor_from_world
+        return inverse(world_from_camera) @ np.concatenate([np.eye(4)[None], moved]) @ self.world_from_camera
 
-    def shoot(self, scene: _Drawn, around: Surroundings, light: Any, grain_key: int, motion: F64 | None) -> Shot:
+    def shoot(self, scene: _Drawn, around: Surroundings, light: Any, grain_key: int, now: _Moment | None) -> Shot:
         spec, v = self.spec, self._view
         v.camera_from_world = wp.mat33(self.world_from_camera[:3, :3].T)
         v.position = wp.vec3(*self.world_from_camera[:3, 3])
-        if motion is not None:
-            self._motion.assign(motion.astype(np.float32))
+        if self.moves and now is not None:
+            self._motion.assign(self._motion_until(now).astype(np.float32))
         out: dict[str, NDArray[Any] | None] = dict.fromkeys(("rgb", *MODALITIES))
         for name in spec.want & MODALITIES.keys():
             kind, _, more = MODALITIES[name]
