@@ -92,6 +92,19 @@ def test_a_mounted_unit_measures_the_second_derivative_of_its_own_place() -> Non
     assert np.abs(errors).max() < 0.08 and np.ptp([sample.accel_mps2 for sample in samples], axis=0).max() > 3.0
 
 
+def test_the_middle_of_a_tick_is_what_the_rigs_unit_samples_then() -> None:
+    state, geometry = make([], actors=2)
+    move(state, 0, **lively(0.0))
+    sensors, imu = Sensors(state, geometry, Rig(), noise=False), Imu(ImuSpec(), HERE, 0)
+    sensors.reset()
+    imu.sample(state, 0, DT)
+    for tick in range(1, 40):
+        move(state, 0, **lively(tick * DT))
+        own, sample = sensors.read(tick)[2], imu.sample(state, tick, DT)
+        np.testing.assert_allclose(sample.accel_mps2, own.accel_mps2[2], atol=5e-4)
+        np.testing.assert_allclose(sample.gyro_radps, own.gyro_radps[2], atol=5e-5)
+
+
 @pytest.mark.parametrize("yaw_deg, compass_deg", [(90, 0), (0, 90), (-90, 180), (180, 270), (45, 45), (91, 359)])
 def test_the_compass_turns_clockwise_from_north(yaw_deg: float, compass_deg: float) -> None:
     """North is y, east is x."""

@@ -108,9 +108,11 @@ class CameraSet:
         around, state, row = self._around, self._around.geometry.state, self._row
         which = range(len(self._cameras)) if which is None else which
         chosen = [self._cameras[k] for k in which]
+        if not chosen:
+            return []
         for camera in chosen:
             camera.place(world_from_carrier)
-        eye = (world_from_carrier if row is not None else self._cameras[0].world_from_camera)[:2, 3]
+        eye = (world_from_carrier if row is not None else chosen[0].world_from_camera)[:2, 3]
         scenes = [self._scene(row if row is not None and is_aboard(state, row, c.mount[:3, 3], self._world) else -1)
                   for c in chosen]  # fmt: skip
         for scene in set(scenes):
