@@ -128,6 +128,31 @@ def replay(
 
 
 @app.command()
+def serve(
+    map_: Annotated[
+        str | None, typer.Option("--map", help="Map name or FILE.xodr to start with; default town_a.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65534, help="Port of the calls; streams use the next one. 0: free ones.")
+    ] = 2000,
+    maps: Annotated[Path | None, typer.Option("--maps", help="Folder of .xodr files that clients may load.")] = None,
+    tidy: Annotated[bool, typer.Option("--tidy", help="Destroy a client's actors when it leaves.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say who comes, leaves and asks for what is not there.")
+    ] = False,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Be a CARLA 0.9.16 server: the stock `carla` client, and programs written for it, drive in our world.
+
+    [bold]ringroad serve[/]  then in Python:  [bold]carla.Client("localhost", 2000).get_world()[/]
+    """
+    from scripts.serve import run
+
+    run(map_, host, port, maps, device.value, tidy, verbose)
+
+
+@app.command()
 def report(
     file: Annotated[Path, typer.Argument(help="A recording made by `ringroad drive --record`.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for report.html and drive.mp4.")] = Path("out/report"),

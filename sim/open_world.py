@@ -263,17 +263,18 @@ class OpenWorld(Controls):
         """(N,) height of the first static surface below (N, 2) points at (N,) heights; -inf: none."""
         return self._ground.height_m(np.column_stack([xy_m, from_z_m]))
 
-    def cast(self, a: Sequence[float] | F64, b: Sequence[float] | F64) -> list[tuple[F64, int]]:
-        """Points (3,) and semantic labels of what a segment meets, nearest first; actors are boxes."""
+    def cast(self, a: Sequence[float] | F64, b: Sequence[float] | F64, actors: bool = True) -> list[tuple[F64, int]]:
+        """Points (3,) and semantic labels of what a segment meets, nearest first; actors are boxes, or left out."""
         start, end = np.asarray(a, float), np.asarray(b, float)
         rows = np.flatnonzero(self._c["kind"])
         m = self.motion()
         size = np.stack([self._c[name][rows] for name in ("length_m", "width_m", "height_m")], axis=-1)
         hits = self._ground.pierce(start, end)
-        hits += pierced_boxes(
-            start, end, m.xyz_m[rows].astype(float), m.rpy_rad[rows].astype(float), size.astype(float),
-            self._c["kind"][rows],
-        )  # fmt: skip
+        if actors:
+            hits += pierced_boxes(
+                start, end, m.xyz_m[rows].astype(float), m.rpy_rad[rows].astype(float), size.astype(float),
+                self._c["kind"][rows],
+            )  # fmt: skip
         way = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
         return [(start + distance * way, label) for distance, label in sorted(hits)]
 

@@ -58,7 +58,7 @@ class VehicleParams:
     rear_axle_m: Positive  # centre of gravity to rear axle
     cornering_front_prad: Positive  # cornering stiffness over axle load, 1/rad
     cornering_rear_prad: Positive
-    tyre_friction: Annotated[float, Field(gt=0.0, le=2.0)]  # on a dry road; times the world's friction
+    tyre_friction: Annotated[float, Field(gt=0.0, le=4.0)]  # on a dry road; times the world's friction
     wheel_angle_max_rad: Annotated[float, Field(gt=0.0, lt=1.4)]
     wheel_rate_max_radps: Positive
     drive_accel_max_mps2: Positive  # at low speed: tractive force over mass

@@ -1,6 +1,12 @@
 """The order of the test files: those that take longest first, so that several workers end at about the same time."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 import pytest
+
+if TYPE_CHECKING:
+    from tests.carla_server import Served
 
 LONGEST_FIRST = (
     "test_cli", "test_closed_loop", "test_bad_maps", "test_libcarla", "test_batch", "test_replay", "test_dataset",
@@ -17,3 +23,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: k for k, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+@pytest.fixture(scope="session")
+def served() -> "Iterator[Served]":
+    """A server for all tests with the real client in this process."""
+    pytest.importorskip("carla")
+    from tests.carla_server import Served
+
+    server = Served()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def world(served: "Served") -> Any:
+    """A freshly loaded town_a in synchronous mode at 20 Hz."""
+    from tests.carla_steps import synchronous
+
+    return synchronous(served.client().load_world("town_a"))

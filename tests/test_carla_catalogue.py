@@ -178,7 +178,7 @@ def test_unknown_names_are_told_the_nearest() -> None:
 def test_own_vehicles_are_those_of_the_configs() -> None:
     for name in VEHICLES:
         bp = blueprint(f"vehicle.ringroad.{name}")
-        np.testing.assert_array_equal(parameter_row(vehicle_params(bp)), parameter_row(load_vehicle(name)))
+        np.testing.assert_array_equal(parameter_row(vehicle_params(bp, own=True)), parameter_row(load_vehicle(name)))
         assert checked(bp, {"look": "3"})["look"] == 3
         assert checked(bp, {})["special_type"] == ("emergency" if load_vehicle(name).siren else "")
 
@@ -215,7 +215,7 @@ def test_vehicles_turn_and_gather_speed_on_the_road() -> None:
         names = ("vx_mps", "yaw_rate_radps", "wheel_angle_rad")
         return {name: batch.state.numpy(name)[:, 0].copy() for name in names}
 
-    slow, fast, still = drive(60, 0.05, 0.0, 0.5), drive(100, 1.0, 0.0, 0.0), drive(200, 0.0, 1.0, 0.0)
+    slow, fast, still = drive(60, 0.05, 0.0, 0.25), drive(100, 1.0, 0.0, 0.0), drive(200, 0.0, 1.0, 0.0)
     radius = np.array([p.wheelbase_m for p in params]) / np.tan(slow["wheel_angle_rad"])
     np.testing.assert_allclose(slow["vx_mps"] / slow["yaw_rate_radps"], radius, rtol=0.01)
     speed = dict(zip((bp.id for bp in bps), fast["vx_mps"], strict=True))

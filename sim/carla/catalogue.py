@@ -18,6 +18,9 @@ from stack.vehicle import VehicleParams, load_vehicle
 
 __all__ = ["Attribute", "AttributeType", "Blueprint", "blueprint", "catalogue", "checked", "vehicle_params", "wire"]
 
+# How CARLA's vehicles steer and hold the road, which its TrafficManager and agents are tuned for: front wheels turn by up to
+# 70 degrees, at 2.5 times that a second (SteerInputRate of UE4's vehicles), and tyres of friction 3.5 stand on 0.7.
+WHEEL_ANGLE_RAD, STEER_PER_S, TYRE_FRICTION = math.radians(70.0), 2.5, 3.5 * 0.7
 INT_RANGE = (-(2.0**31), 2.0**31 - 1.0)  # as CARLA's
 
 Value = bool | int | float | str | tuple[int, int, int]
@@ -43,16 +46,22 @@ def blueprint(id: str) -> Blueprint:
 
 
 @cache
-def vehicle_params(bp: Blueprint) -> VehicleParams:
+def vehicle_params(bp: Blueprint, own: bool = False) -> VehicleParams:
     """The parameters of the blueprint's model, adapted to its length, width, height, wheelbase and mass.
 
     Yaw inertia as of a uniform box, m (l^2 + w^2) / 12; power with the mass and drag with the frontal area, so that it
     still drives like its model; height of the centre of gravity with the height; the share of the load on each axle,
-    and of the wheelbase that lies behind the box's centre, are kept. ValueError where it is no vehicle.
+    and of the wheelbase that lies behind the box's centre, are kept. Steering and grip are CARLA's, or the
+    model's `own`. ValueError where it is no vehicle.
     """
     if bp.model is None or bp.size_m is None or bp.mass_kg is None or bp.wheelbase_m is None:
         raise ValueError(f"{bp.id}: found no vehicle, expected one of vehicle.*")
     p = load_vehicle(bp.model)
+    if not own:
+        p = dataclasses.replace(
+            p, wheel_angle_max_rad=WHEEL_ANGLE_RAD, wheel_rate_max_radps=STEER_PER_S * WHEEL_ANGLE_RAD,
+            tyre_friction=TYRE_FRICTION,
+        )  # fmt: skip
     length, width, height = bp.size_m
     mass, base, tall = bp.mass_kg / p.mass_kg, bp.wheelbase_m / p.wheelbase_m, height / p.height_m
     return dataclasses.replace(

@@ -1,0 +1,356 @@
+"""One episode: a town, its actors, weather and clock; one tick of it, and the snapshot that says what came of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sim.carla import convert
+from sim.carla.catalogue import Blueprint, blueprint, checked, vehicle_params
+from sim.carla.server.actors import Actor, Registry
+from sim.carla.server.lights import HEAD_M
+from sim.carla.server.physics import GEAR_FROM_MPS, TYRE_FRICTION
+from sim.carla.server.town import STOP_BOX_M, Town
+from sim.carla.server.wire import HEADER, SNAPSHOT, Failed, Stream
+from sim.geometry import EMERGENCY_LOOK
+from sim.spawn import LOOKS
+from stack.frames import F64, Pose, inverse
+from stack.labels import Kind
+
+DEFAULT_LIMIT_KMH = 30.0
+LIMIT_EVERY = 10  # ticks between looks for the speed limit of vehicles that are put where they are
+LIGHT_NEAR_M = 5.0  # a vehicle is at a light when its front is so near the junction, or
+LIGHT_BRAKE_MPS2 = 8.0  # could stop at it no more gently than so
+LIGHT_FAR_M = 40.0
+PAST_M = 2.0  # beyond the line, before it has left the light behind
+WALKER_KG = 75.0
+
+
+class Episode:
+    """Actors come and go by `spawn` and `destroy`; `tick` moves all on; `snapshot` is the last tick's."""
+
+    def __init__(self, number: int, town: Town, first_id: int, first_frame: int) -> None:
+        self.number, self.town, self.world = number, town, town.world
+        self.frame, self.seconds, self.delta_s = first_frame, 0.0, 0.0
+        self.actors = Registry(first_id)
+        self.world.reset()
+        self.lights = town.lights
+        self.lights.reset()
+        self.friction: dict[int, Any] = {}  # handles of friction patches
+        self.street_lamps = [list(lamp) for lamp in town.street_lamps]
+        if town.hidden:
+            town.show(set(town.hidden), True)
+        self._ticks = 0
+        self._add_fixtures()
+        self._fill()
+
+    # ------------------------------------------------ actors
+
+    def spawn(
+        self, description: list[Any], pose: Pose, parent: int = 0, attachment: int = 0, owner: Any = None
+    ) -> Actor:
+        """A new actor of an ActorDescription [uid, id, [[id, type, value], ...]]. Raises Failed where there is no room."""
+        _, type_id, given = description
+        try:
+            bp = blueprint(type_id)
+            values = checked(bp, {name: value for name, _, value in given})
+        except ValueError as error:
+            raise Failed(str(error)) from None
+        if parent and parent not in self.actors.alive:
+            raise Failed(f"unable to attach actor: parent {parent} not found")
+        actor = Actor(
+            0, type_id, [list(item) for item in given], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0],
+            uid=bp.uid, parent=parent, blueprint=bp, values=values, owner=owner,
+        )  # fmt: skip
+        if bp.semantic:
+            actor.tags = bytes([int(bp.semantic)])
+        if bp.kind != Kind.NONE and bp.size_m is not None:
+            self._embody(actor, bp, pose)
+        else:
+            actor.place = pose.matrix()
+            actor.level = attachment in (1, 2)
+        actor.id = self.actors.new_id()
+        actor.bbox[3] = actor.id
+        if type_id == "static.trigger.friction":
+            half = [0.005 * float(values[f"extent_{axis}"]) * 2.0 for axis in "xyz"]
+            self.friction[actor.id] = self.world.add_friction(pose, half, float(values["friction"]) / TYRE_FRICTION)
+        self.actors.add(actor)
+        self._fill_one(actor)
+        return actor
+
+    def _embody(self, actor: Actor, bp: Blueprint, pose: Pose) -> None:
+        """Give the actor a body in the open world."""
+        length, width, height = bp.size_m or (1.0, 1.0, 1.0)
+        if actor.is_walker:
+            actor.lift_m = 0.5 * height
+        base = Pose(pose.x_m, pose.y_m, pose.z_m - actor.lift_m, pose.yaw_rad, pose.pitch_rad, pose.roll_rad)
+        if actor.parent:
+            base = convert.pose_of(self.matrix(self.actors.alive[actor.parent]) @ base.matrix())
+        elif self.world.blocked((length, width, height), base):
+            raise Failed("Spawn failed because of collision at spawn position")
+        special = str(actor.values.get("special_type", ""))
+        own = actor.values.get("dynamics") == "ringroad"
+        params = vehicle_params(bp, own) if bp.kind in (Kind.CAR, Kind.TRUCK, Kind.CYCLIST) else None
+        paint = 0
+        if "color" in actor.values:
+            r, g, b = (int(v) for v in actor.values["color"])
+            paint = 1 + (r << 16 | g << 8 | b)
+        look = int(actor.values.get("look", 0)) or bp.uid % LOOKS
+        if special == "emergency":
+            look = EMERGENCY_LOOK + look % LOOKS
+        actor.row = self.world.add(bp.kind, (length, width, height), base, params, look, paint, special == "emergency")
+        if bp.kind == Kind.PROP:
+            self.world.simulate(actor.row, False)
+        actor.bbox[:3] = [[0.0, 0.0, 0.5 * height - actor.lift_m], [0.5 * length, 0.5 * width, 0.5 * height], [0.0] * 3]
+
+    def destroy(self, id_: int) -> bool:
+        """Whether there was such an actor. What is attached to it goes too."""
+        actor = self.actors.alive.get(id_)
+        if actor is None or actor.type_id == "spectator" or actor.type_id.startswith("traffic."):
+            return False
+        for child in list(self.actors.children.get(id_, ())):
+            self.destroy(child.id)
+        self.actors.remove(actor)
+        if actor.row >= 0:
+            self.world.remove(actor.row)
+        handle = self.friction.pop(id_, None)
+        if handle is not None:
+            self.world.remove_friction(handle)
+        return True
+
+    def _add_fixtures(self) -> None:
+        """Spectator, lights and signs."""
+        spectator = self._fixture("spectator", Pose(0.0, 0.0, 30.0))
+        if self.town.spawn_points:
+            p = self.town.spawn_points[0]
+            spectator.place = Pose(p.x_m, p.y_m, p.z_m + 20.0, p.yaw_rad, -0.6).matrix()
+        self.spectator = spectator
+        for k, lamp in enumerate(self.lights.lamps):
+            x, y, z = lamp.post.xyz_m
+            pose = Pose(float(x), float(y), float(z) - lamp.post.z_offset_m, lamp.box_yaw_rad - 0.5 * math.pi)
+            box = (lamp.half_width_m, 1.5, 1.5)
+            actor = self._fixture("traffic.traffic_light", pose, lamp.box_xyz_m, lamp.box_yaw_rad, box, lamp.post.id)
+            actor.lamp, actor.tags, lamp.actor = k, b"\x07", actor.id
+            self.actors.records["pole"][actor.at] = 0
+        for sign in self.town.signs:
+            x, y, z = sign.post.xyz_m
+            pose = Pose(float(x), float(y), float(z), sign.box_yaw_rad - 0.5 * math.pi)
+            box = (sign.half_width_m, *STOP_BOX_M)
+            actor = self._fixture(sign.type_id, pose, sign.box_xyz_m, sign.box_yaw_rad, box, sign.post.id)
+            actor.tags = b"\x08"
+        self.actors._stale = True
+
+    def _fixture(
+        self, type_id: str, pose: Pose, box_m: F64 | None = None, yaw: float = 0.0,
+        half_m: tuple[float, float, float] = (0.0, 0.0, 0.0), sign_id: str = "",
+    ) -> Actor:  # fmt: skip
+        """An actor that belongs to the map, with its trigger box across the lane."""
+        actor = Actor(self.actors.new_id(), type_id, [], [], place=pose.matrix())
+        centre, turn = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+        if box_m is not None:
+            local = inverse(pose.matrix()) @ np.array([*box_m, 1.0])
+            centre = convert.location(local[:3])
+            centre[2] = float(local[2]) + half_m[2]
+        actor.bbox = [centre, list(half_m), turn, actor.id]
+        self.actors.add(actor)
+        if sign_id:
+            self.actors.records["sign_id"][actor.at] = sign_id.encode()[:31]
+        self._fill_one(actor)
+        return actor
+
+    # ------------------------------------------------ places
+
+    def matrix(self, actor: Actor, motion: Any = None) -> F64:
+        """world_from_actor (4, 4) now, our frame."""
+        if actor.row >= 0:
+            m = motion or self.world.motion()
+            x, y, z = (float(v) for v in m.xyz_m[actor.row])
+            roll, pitch, yaw = (float(v) for v in m.rpy_rad[actor.row])
+            return Pose(x, y, z + actor.lift_m, yaw, pitch, roll).matrix()
+        assert actor.place is not None
+        parent = self.actors.alive.get(actor.parent)
+        if parent is None:
+            return actor.place
+        base = self.matrix(parent, motion)
+        if actor.level:
+            base = Pose(*base[:3, 3], math.atan2(base[1, 0], base[0, 0])).matrix()
+        out: F64 = base @ actor.place
+        return out
+
+    def move(self, actor: Actor, pose: Pose) -> None:
+        """Teleport; what is attached keeps its place on its parent: the pose is then relative to it, as in CARLA."""
+        if actor.row >= 0:
+            p = pose
+            self.world.place(actor.row, Pose(p.x_m, p.y_m, p.z_m - actor.lift_m, p.yaw_rad, p.pitch_rad, p.roll_rad))
+        elif not actor.type_id.startswith("traffic."):
+            actor.place = pose.matrix()
+            self._fill_one(actor)
+
+    # ------------------------------------------------ the clock
+
+    def tick(self, dt_s: float) -> None:
+        """Everything goes on by dt_s seconds."""
+        self.world.tick(dt_s)
+        self.lights.advance(dt_s)
+        self._ticks += 1
+        self.frame += 1
+        self.seconds += dt_s
+        self.delta_s = dt_s
+        if self.lights.changed:
+            self.show_lights()
+        self._fill()
+
+    def show_lights(self) -> None:
+        """Hand the lights' states to whoever draws them."""
+        states = self.world.state.numpy("signal_state")
+        for signal, state in self.lights.signal_states().items():
+            states[0, signal] = state
+        self.lights.changed = False
+
+    def snapshot(self, platform_s: float, flags: int = 0) -> bytes:
+        """Header and records of the last tick."""
+        head = HEADER.pack(Stream.WORLD, self.frame, self.seconds, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        body = SNAPSHOT.pack(self.number, platform_s, self.delta_s, 0, 0, 0, flags)
+        return head + body + self.actors.records.tobytes()
+
+    def _fill(self) -> None:
+        records, groups = self.actors.records, self.actors.groups()
+        if len(groups.body_at):
+            self._fill_bodies(records, groups)
+        if len(groups.vehicle_at):
+            self._fill_vehicles(records, groups)
+        for actor in groups.attached:
+            self._fill_one(actor)
+        self._fill_lamps(records, groups)
+
+    def _fill_bodies(self, records: Any, groups: Any) -> None:
+        at, rows, m = groups.body_at, groups.body_row, self.world.motion()
+        xyz = convert.locations(m.xyz_m[rows])
+        records["x"][at], records["y"][at], records["z"][at] = xyz[:, 0], xyz[:, 1], xyz[:, 2] + groups.lift_m
+        rpy = m.rpy_rad[rows]
+        pitch, yaw, roll = convert.angles_deg(rpy[:, 2], rpy[:, 1], rpy[:, 0])
+        records["pitch"][at], records["yaw"][at], records["roll"][at] = pitch, yaw, roll
+        records["velocity"][at] = convert.locations(m.velocity_mps[rows])
+        records["angular"][at] = convert.rates_deg(m.turn_radps[rows])
+        records["acceleration"][at] = convert.locations(m.accel_mps2[rows])
+
+    def _fill_vehicles(self, records: Any, groups: Any) -> None:
+        """Speed limits, and the lights that vehicles stand before."""
+        graph, at, rows = self.town.graph, groups.vehicle_at, groups.vehicle_row
+        state = self.world.state
+        lane = state.numpy("lane")[0, rows].astype(np.int64)
+        s_m = state.numpy("lane_s_m")[0, rows]
+        lost = lane < 0
+        if lost.any():
+            lane, s_m = self._look_for_lanes(rows, lane, s_m, lost)
+        on = lane >= 0
+        limit = np.where(on, graph.lane_limit_mps[lane] * 3.6, DEFAULT_LIMIT_KMH)
+        records["speed_limit"][at] = np.round(limit, 2)
+        vx = state.numpy("vx_mps")[0, rows]
+        automatic = np.where(records["reverse"][at] != 0, -1, 1 + np.searchsorted(GEAR_FROM_MPS, vx))
+        records["gear"][at] = np.where(records["manual"][at] != 0, records["gear"][at], automatic)
+        if not self.lights.lamps:
+            return
+        signal, to_end = self._signal_ahead[lane], graph.lane_length_m[lane] - s_m
+        centre, length = state.numpy("centre_m")[0, rows], state.numpy("length_m")[0, rows]
+        v = np.maximum(vx, 0.0)
+        front = to_end - centre - 0.5 * length
+        zone = LIGHT_NEAR_M + 0.1 * v + v * v / (2.0 * LIGHT_BRAKE_MPS2)
+        near = on & (signal >= 0) & (front < np.minimum(zone, LIGHT_FAR_M)) & (front > -PAST_M)
+        lamp = self._lamp_of_lane[lane]
+        records["has_light"][at] = near
+        records["light_id"][at] = np.where(near, self._actor_of_lamp[lamp], 0)
+        records["light_state"][at] = np.where(near, self._lamp_states[lamp], 4)
+
+    def _look_for_lanes(self, rows: Any, lane: Any, s_m: Any, lost: Any) -> tuple[Any, Any]:
+        """Lanes of vehicles that are put where they are or have left the road; looked for now and then."""
+        if self._ticks % LIMIT_EVERY == 0 or not hasattr(self, "_found"):
+            m = self.world.motion()
+            some = rows[lost]
+            xy = m.xyz_m[some, :2].astype(np.float64)
+            near, s, d, _ = self.town.graph.nearest_lanes(
+                xy, m.rpy_rad[some, 2].astype(np.float64), z_m=m.xyz_m[some, 2]
+            )
+            good = np.abs(d) < 4.0
+            self._found = {int(r): (int(n), float(x)) for r, n, x, g in zip(some, near, s, good, strict=True) if g}
+        lane, s_m = lane.copy(), s_m.copy()
+        for k in np.flatnonzero(lost):
+            lane[k], s_m[k] = self._found.get(int(rows[k]), (-1, 0.0))
+        return lane, s_m
+
+    def _fill_one(self, actor: Actor) -> None:
+        """Place and state of one actor that is not among the bodies, or has just come."""
+        record = self.actors.records
+        p = convert.pose_of(self.matrix(actor))
+        (x, y, z), (pitch, yaw, roll) = convert.transform(p)
+        at = actor.at
+        record["x"][at], record["y"][at], record["z"][at] = x, y, z
+        record["pitch"][at], record["yaw"][at], record["roll"][at] = pitch, yaw, roll
+        parent = self.actors.alive.get(actor.parent)
+        if parent is not None:
+            record["velocity"][at] = record["velocity"][parent.at]
+
+    def _fill_lamps(self, records: Any, groups: Any) -> None:
+        lamps = self.lights.lamps
+        if not lamps:
+            return
+        at, index = groups.lamp_at, groups.lamp_index
+        state = np.array([lamp.state for lamp in lamps], np.uint8)
+        since = np.array([lamp.since_s for lamp in lamps])
+        records["lamp"][at] = state[index]
+        records["elapsed_s"][at] = self.lights.now_s - since[index]
+        self._lamp_states = state
+        if self._times_stale:
+            self._times_stale = False
+            for k, lamp in enumerate(lamps):
+                phase, group = self.lights.phase_of[k], self.lights.group_of[k]
+                row = self.actors.alive[lamp.actor].at
+                records["green_s"][row], records["yellow_s"][row] = phase.green_s, phase.yellow_s
+                records["red_s"][row], records["frozen"][row] = phase.red_s, group.frozen
+
+    _times_stale = True
+
+    def times_changed(self) -> None:
+        """Timing or freezing of lights was set: the next snapshot says so."""
+        self._times_stale = True
+
+    # ------------------------------------------------ lights by lane
+
+    @property
+    def _signal_ahead(self) -> Any:
+        return self._light_tables()[0]
+
+    @property
+    def _lamp_of_lane(self) -> Any:
+        return self._light_tables()[1]
+
+    @property
+    def _actor_of_lamp(self) -> Any:
+        return self._light_tables()[2]
+
+    def _light_tables(self) -> tuple[Any, Any, Any]:
+        """For each lane the signal at its end and the lamp on its road; for each lamp its actor."""
+        if not hasattr(self, "_tables"):
+            graph = self.town.graph
+            signal, lamp = np.full(graph.lanes + 1, -1, np.int64), np.zeros(graph.lanes + 1, np.int64)
+            by_road = {(k.signal, k.post.road): i for i, k in enumerate(self.lights.lamps)}
+            for lane in range(graph.lanes):
+                if graph.lane_junction[lane] >= 0:
+                    continue
+                ahead = [int(graph.lane_signal[n]) for n in graph.successors(lane)]
+                ahead = [s for s in ahead if s in self.lights.lamp_of_signal]
+                if ahead:
+                    signal[lane] = ahead[0]
+                    lamp[lane] = by_road.get((ahead[0], graph.lane_key[lane][0]), self.lights.lamp_of_signal[ahead[0]])
+            self._tables = signal, lamp, np.array([k.actor for k in self.lights.lamps], np.int64)
+        return self._tables
+
+
+def light_box(lamp: Any) -> list[Any]:
+    """Bounding boxes of a lamp's housings: [location, extent, rotation, actor]."""
+    return [
+        [convert.location(xyz), list(HEAD_M), convert.rotation(lamp.post.yaw_rad, 0.0, 0.0), lamp.actor]
+        for xyz in lamp.heads_m
+    ]

@@ -1,0 +1,223 @@
+"""Calls that move actors by hand: places, velocities, impulses, forces, physics switches; and batches of commands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sim.carla import convert
+from sim.carla.server.methods import answers
+from sim.carla.server.methods.actors import alive
+from sim.carla.server.wire import Failed
+
+FAR_M = 1e6
+
+
+def numbers(values: Sequence[float], what: str) -> list[float]:
+    """Finite floats of a sane size. Raises Failed."""
+    out = [float(v) for v in values]
+    if not all(math.isfinite(v) and abs(v) < 1e12 for v in out):
+        raise Failed(f"{what}: found {out}, expected finite numbers")
+    return out
+
+
+def pose_of(transform: Sequence[Sequence[float]]) -> Any:
+    """A Pose of a checked transform."""
+    place, turn = numbers(transform[0], "location"), numbers(transform[1], "rotation")
+    if max(map(abs, place)) > FAR_M:
+        raise Failed(f"location: found {place}, expected no farther than {FAR_M:g} m")
+    return convert.pose([place, turn])
+
+
+def body(game: Any, id_: int) -> int:
+    """Row of an actor that has a body; raises Failed for any other."""
+    actor = alive(game, id_)
+    if actor.row < 0:
+        raise Failed(f"actor {id_} ({actor.type_id}) has no body")
+    return actor.row
+
+
+@answers("set_actor_transform", "quiet")
+def set_actor_transform(game: Any, caller: Any, id_: int, transform: list[Any]) -> None:
+    game.episode.move(alive(game, id_), pose_of(transform))
+
+
+@answers("set_actor_location", "quiet")
+def set_actor_location(game: Any, caller: Any, id_: int, location: list[float]) -> None:
+    actor = alive(game, id_)
+    turn = convert.transform(convert.pose_of(game.episode.matrix(actor)))[1]
+    game.episode.move(actor, pose_of([location, turn]))
+
+
+@answers("set_actor_target_velocity", "quiet")
+def set_target_velocity(game: Any, caller: Any, id_: int, velocity: list[float]) -> None:
+    game.world.set_velocity(body(game, id_), convert.location(numbers(velocity, "velocity")))
+
+
+@answers("set_actor_target_angular_velocity", "quiet")
+def set_target_angular_velocity(game: Any, caller: Any, id_: int, rate: list[float]) -> None:
+    game.world.set_turn_rate(body(game, id_), convert.rate_rad(numbers(rate, "angular velocity")))
+
+
+@answers("enable_actor_constant_velocity", "quiet")
+def enable_constant_velocity(game: Any, caller: Any, id_: int, velocity: list[float]) -> None:
+    game.world.keep_velocity(body(game, id_), convert.location(numbers(velocity, "velocity")))
+
+
+@answers("disable_actor_constant_velocity", "quiet")
+def disable_constant_velocity(game: Any, caller: Any, id_: int) -> None:
+    game.world.keep_velocity(body(game, id_), None)
+
+
+@answers("add_actor_impulse", "quiet")
+def add_impulse(game: Any, caller: Any, id_: int, impulse: list[float]) -> None:
+    game.world.push(body(game, id_), convert.location(numbers(impulse, "impulse")))
+
+
+@answers("add_actor_impulse_at_location", "quiet")
+def add_impulse_at(game: Any, caller: Any, id_: int, impulse: list[float], at: list[float]) -> None:
+    game.world.push(body(game, id_), convert.location(numbers(impulse, "impulse")), convert.location(at))
+
+
+@answers("add_actor_force", "quiet")
+def add_force(game: Any, caller: Any, id_: int, force: list[float]) -> None:
+    game.world.force(body(game, id_), convert.location(numbers(force, "force")))
+
+
+@answers("add_actor_force_at_location", "quiet")
+def add_force_at(game: Any, caller: Any, id_: int, force: list[float], at: list[float]) -> None:
+    game.world.force(body(game, id_), convert.location(numbers(force, "force")), convert.location(at))
+
+
+@answers("add_actor_angular_impulse", "quiet")
+def add_angular_impulse(game: Any, caller: Any, id_: int, impulse: list[float]) -> None:
+    game.world.twist(body(game, id_), convert.rate(numbers(impulse, "impulse")))
+
+
+@answers("add_actor_torque", "quiet")
+def add_torque(game: Any, caller: Any, id_: int, torque: list[float]) -> None:
+    game.world.torque(body(game, id_), convert.rate(numbers(torque, "torque")))
+
+
+@answers("set_actor_simulate_physics", "void")
+def set_simulate_physics(game: Any, caller: Any, id_: int, on: bool) -> None:
+    actor = game.episode.actors.alive.get(int(id_))
+    if actor is not None and actor.row >= 0:
+        game.world.simulate(actor.row, bool(on))
+
+
+@answers("set_actor_collisions", "void")
+def set_collisions(game: Any, caller: Any, id_: int, on: bool) -> None:
+    actor = game.episode.actors.alive.get(int(id_))
+    if actor is not None and actor.row >= 0:
+        game.world.solid(actor.row, bool(on))
+
+
+@answers("set_actor_enable_gravity", "quiet")
+def set_gravity(game: Any, caller: Any, id_: int, on: bool) -> None:
+    game.world.gravity(body(game, id_), bool(on))
+
+
+@answers("set_actor_dead", "quiet")
+def set_dead(game: Any, caller: Any, id_: int) -> None:
+    """The actor stays, as in CARLA, but nothing drives it any more."""
+    actor = alive(game, id_)
+    game.episode.actors.records["state"][actor.at] = 3
+
+
+@answers("set_actor_autopilot", "quiet")
+def set_autopilot(game: Any, caller: Any, id_: int, on: bool) -> None:
+    """The client's TrafficManager drives; a server has nothing to do."""
+
+
+@answers("apply_control_to_walker", "quiet")
+def apply_walker_control(game: Any, caller: Any, id_: int, control: list[Any]) -> None:
+    direction, speed, jump = control
+    actor = alive(game, id_)
+    if not actor.is_walker:
+        raise Failed(f"actor {id_} is no walker")
+    numbers([*direction, speed], "walker control")
+    game.world.walk(actor.row, convert.location(direction), float(speed), bool(jump))
+    record = game.episode.actors.records
+    record["direction"][actor.at], record["speed"][actor.at], record["jump"][actor.at] = direction, speed, jump
+
+
+@answers("apply_walker_state", "quiet")
+def apply_walker_state(game: Any, caller: Any, id_: int, transform: list[Any], speed: float) -> None:
+    """Where the client's navigation has its walker stand, at the height of its feet, and how fast it goes."""
+    actor = alive(game, id_)
+    if not actor.is_walker:
+        raise Failed(f"actor {id_} is no walker")
+    game.world.simulate(actor.row, False)
+    game.world.place(actor.row, pose_of(transform))
+    game.episode.actors.records["speed"][actor.at] = speed
+
+
+def spawn_command(game: Any, caller: Any, body_: list[Any]) -> int:
+    """SpawnActor with what is to be done afterwards, in which actor 0 stands for the new one."""
+    description, transform, parent, attachment, _, after = body_
+    parent_id = int(parent[1]) if parent and parent[0] else 0
+    actor = game.spawn(description, pose_of(transform), parent_id, int(attachment), caller)
+    for command in after:
+        index, inner = command[0] if isinstance(command[0], list) else command
+        inner = list(inner)
+        if index == 0 and inner[2] and inner[2][0] and int(inner[2][1]) == 0:
+            inner[2] = [True, actor.id]
+        elif index != 0 and int(inner[0]) == 0:
+            inner[0] = actor.id
+        run(game, caller, index, inner)
+    return int(actor.id)
+
+
+def _call(name: str) -> Callable[..., Any]:
+    def command(game: Any, caller: Any, body_: list[Any]) -> int:
+        from sim.carla.server.methods import METHODS
+
+        METHODS[name].function(game, caller, *body_)
+        return int(body_[0])
+
+    return command
+
+
+def destroy_command(game: Any, caller: Any, body_: list[Any]) -> int:
+    if not game.destroy(int(body_[0])):
+        raise Failed(f"unable to destroy actor {body_[0]}: not found")
+    return int(body_[0])
+
+
+def light_command(game: Any, caller: Any, body_: list[Any]) -> int:
+    from sim.carla.server.methods import METHODS
+
+    METHODS["set_vehicle_light_state"].function(game, caller, body_[0], [body_[1]])
+    return int(body_[0])
+
+
+COMMANDS: dict[int, Callable[..., Any]] = {
+    0: spawn_command, 1: destroy_command, 2: _call("apply_control_to_vehicle"),
+    3: _call("apply_ackermann_control_to_vehicle"), 4: _call("apply_control_to_walker"),
+    5: _call("apply_physics_control"), 6: _call("set_actor_transform"), 7: _call("apply_walker_state"),
+    8: _call("set_actor_target_velocity"), 9: _call("set_actor_target_angular_velocity"),
+    10: _call("add_actor_impulse"), 11: _call("add_actor_force"), 12: _call("add_actor_angular_impulse"),
+    13: _call("add_actor_torque"), 14: _call("set_actor_simulate_physics"), 15: _call("set_actor_enable_gravity"),
+    16: _call("set_actor_autopilot"), 17: _call("show_vehicle_debug_telemetry"), 18: light_command,
+    19: _call("set_actor_location"), 20: lambda game, caller, body_: 0, 21: _call("set_traffic_light_state"),
+}  # fmt: skip
+
+
+def run(game: Any, caller: Any, index: int, body_: list[Any]) -> list[Any]:
+    """Carry out one command: [[1, actor]] or [[0, [message]]]."""
+    try:
+        if int(index) not in COMMANDS:
+            raise Failed(f"unknown command {index}")
+        return [[1, COMMANDS[int(index)](game, caller, body_)]]
+    except (Failed, TypeError, ValueError, IndexError, KeyError) as error:
+        return [[0, [str(error)]]]
+
+
+@answers("apply_batch", "plain")
+def apply_batch(game: Any, caller: Any, commands: list[Any], do_tick: bool = False) -> list[Any]:
+    out = [run(game, caller, *command[0]) for command in commands]
+    if do_tick:
+        game.tick()
+    return out

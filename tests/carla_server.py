@@ -1,0 +1,49 @@
+"""A `ringroad serve` of one's own in another process, for tests with the real client."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process with its parent, however that ends: a client can crash."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+class Served:
+    """The process and its port; `client()` connects the stock client."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "scripts.cli", "serve", "--port", "0", "--device", "cpu", *arguments]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r":(\d+) \(streams on (\d+)\)", line)
+        assert found, f"the server said {line!r}"
+        self.port, self.stream_port = int(found[1]), int(found[2])
+
+    def client(self, timeout_s: float = 20.0) -> Any:
+        import carla
+
+        client = carla.Client("127.0.0.1", self.port)
+        client.set_timeout(timeout_s)
+        client.get_world()  # a client without a world crashes when it is to tick after a batch
+        return client
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
