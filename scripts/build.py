@@ -42,15 +42,24 @@ class DriveSettings:
     seed: int = 0
     device: str = "auto"
     rig: str | None = None  # FILE.yaml, see stack/rigs.py; none: the default rig
+    rehearsed: bool = False  # traffic that is played alike in every world, and does not see the ego
+    host: str = "127.0.0.1"  # of the CARLA server
+    port: int = 2000
     cameras: bool = True  # off: nothing is rendered, for the oracle alone
     blind: bool = False  # black pictures: an ablation
     dead: bool = False  # zeroed policy weights: an ablation
 
     def __post_init__(self) -> None:
-        choices = {"world": ("embedded",), "perception": ("network", "oracle"), "controller": ("policy", "classical")}
+        choices = {
+            "world": ("embedded", "carla"),
+            "perception": ("network", "oracle"),
+            "controller": ("policy", "classical"),
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"port: found {self.port}, expected 1 to 65535")
         if self.perception == "network" and not self.cameras:
             raise ValueError("cameras: found off, expected on: the network sees by them")
 
@@ -72,14 +81,17 @@ def device_of(wanted: str) -> str:
     return "cuda:0" if here and wanted in ("auto", "cuda") else "cpu"
 
 
-def build_scenario(settings: DriveSettings) -> tuple[Scenario, RoadMap]:
-    """Map, route and traffic of the drive."""
+def build_scenario(
+    settings: DriveSettings, text_of: Callable[[str, Path | None], str] | None = None
+) -> tuple[Scenario, RoadMap]:
+    """Map, route and traffic of the drive. `text_of`: gives a map's OpenDRIVE by its name and, where there is one, its
+    file, in place of the file itself."""
     from planning.route import plan_route, random_route
     from sim.scenarios import choose, resolve
-    from stack.opendrive import build_graph, find_map, load_map
+    from stack.opendrive import build_graph
 
     spec = choose(settings.scenario, settings.map)
-    road_map = load_map(find_map(spec.map))
+    road_map = _road_map(spec.map, text_of)
     graph = build_graph(road_map)
 
     rig = load_rig(Path(settings.rig)) if settings.rig else Rig()
@@ -90,7 +102,22 @@ def build_scenario(settings: DriveSettings) -> tuple[Scenario, RoadMap]:
     if not settings.cameras:
         rig = replace(rig, cameras=())
     scenario = resolve(spec, graph, settings.seed, plan_route, random_route, settings.route, settings.weather, rig)
+    if settings.rehearsed or settings.world == "carla":
+        scenario = replace(scenario, rehearsed=True)
     return scenario, road_map
+
+
+def _road_map(name: str, text_of: Callable[[str, Path | None], str] | None) -> RoadMap:
+    from stack.opendrive import find_map, load_map
+
+    if text_of is None:
+        return load_map(find_map(name))
+    try:
+        file = find_map(name)
+    except ValueError:
+        file = None  # the server may know it
+    stem = Path(name).stem
+    return load_map(text_of(stem, file), stem)
 
 
 def build_stack(

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from stack.loop import WorldLost
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one torch thread in every drive: same sums, same drive
 
 app = typer.Typer(
@@ -74,7 +76,14 @@ def emit(result: dict[str, Any], target: str | None) -> None:
 def drive(
     map_: Annotated[str | None, typer.Option("--map", help="Map name (see `ringroad maps list`) or FILE.xodr.")] = None,
     scenario: Annotated[str | None, typer.Option("--scenario", help="Named scenario; default: town.")] = None,
-    world: Annotated[str | None, typer.Option("--world", help="Where it drives: embedded.")] = None,
+    world: Annotated[
+        str | None, typer.Option("--world", help="Where it drives: embedded, or on a CARLA server.")
+    ] = None,
+    host: Annotated[str | None, typer.Option("--host", help="The CARLA server's address; default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="And its port; default 2000.")] = None,
+    rehearsed: Annotated[
+        bool, typer.Option("--rehearsed", help="Traffic that goes the same way in every world, whatever the ego does.")
+    ] = False,
     route: Annotated[str | None, typer.Option("--route", help="LANE:S,LANE:S start and goal by lane index.")] = None,
     weather: Annotated[str | None, typer.Option("--weather", help="Weather preset.")] = None,
     perception: Annotated[Perception | None, typer.Option("--perception", help="Who makes the scene.")] = None,
@@ -97,7 +106,7 @@ def drive(
     from stack.config import read_yaml
 
     flags = {
-        "world": world, "map": map_, "scenario": scenario, "route": route, "weather": weather,
+        "world": world, "host": host, "port": port, "rehearsed": rehearsed or None, "map": map_, "scenario": scenario, "route": route, "weather": weather,
         "perception": perception and perception.value, "controller": controller and controller.value, "guard": guard,
         "record": record, "report": report, "seed": seed, "realtime": realtime or None,
     }  # fmt: skip
@@ -284,6 +293,9 @@ def main() -> None:
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"ringroad: {error}\n")
         raise SystemExit(2) from None
+    except WorldLost as error:
+        sys.stderr.write(f"ringroad: {error}\n")
+        raise SystemExit(1) from None
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("ringroad: interrupted\n")
         raise SystemExit(130) from None

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from scripts.build import DriveSettings, build_scenario, build_stack, device_of, settings_from
+from scripts.build import DriveSettings, build_stack, device_of, settings_from
+from scripts.worlds import prepare
 from stack.loop import TICK_S, Stack, drive
 from stack.rates import StageTimes
 
@@ -32,10 +33,10 @@ def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
     torch.set_num_threads(1)
     console = Console(file=sys.stderr, quiet=quiet)
     device = device_of(settings.device)
-    scenario, road_map = build_scenario(settings)
+    times = StageTimes()
+    scenario, road_map, make_world = prepare(settings, device, times)
 
     from evaluation.driving import DriveScore  # slow to import: what is wrong with the settings is said before
-    from sim.world import EmbeddedWorld
     from stack.recording import Recorder, drive_meta
 
     console.print(
@@ -46,8 +47,7 @@ def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
         record = Path(settings.record) if settings.record else None
         if record is None and settings.report:
             record = Path(held.enter_context(tempfile.TemporaryDirectory())) / "drive.mcap"
-        times = StageTimes()
-        world = EmbeddedWorld(road_map, device, times)
+        world = make_world()
         held.callback(world.close)
         stack = build_stack(scenario, settings, device, world.truth)
         world.warm_up(scenario)

@@ -10,7 +10,7 @@ A named scenario keeps its route whatever the seed; a map alone has a new one fo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -19,7 +19,6 @@ from stack.config import load
 from stack.lanegraph import LaneGraph, Route
 from stack.loop import Scenario
 from stack.messages import Rig
-from stack.opendrive import find_map
 
 FOLDER = Path(__file__).parents[1] / "configs/scenarios"
 DEFAULT = "town"
@@ -51,6 +50,7 @@ class Spec:
     beside_route: float = 0.0
     emergency: int = 0
     weather: str = "clear"
+    rehearsed: bool = False
 
 
 class PlanRoute(Protocol):
@@ -80,7 +80,7 @@ def choose(scenario: str | None = None, map_: str | None = None) -> Spec:
     if scenario is None:
         if map_ is None:
             return choose(DEFAULT)
-        return Spec(map=str(map_), name=find_map(map_).stem)
+        return Spec(map=str(map_), name=Path(map_).stem)
     file = Path(scenario) if scenario.endswith((".yaml", ".yml")) else FOLDER / f"{scenario}.yaml"
     if not file.is_file():
         raise ValueError(
@@ -126,11 +126,12 @@ def resolve(
         beside_route=spec.beside_route,
         emergency=spec.emergency,
         weather=weather or spec.weather,
+        rehearsed=spec.rehearsed,
         rig=rig,
     )
 
 
-def _replaced(spec: Spec, **changes: str) -> Spec:
+def _replaced(spec: Spec, **changes: Any) -> Spec:
     return Spec(**({name: getattr(spec, name) for name in Spec.__dataclass_fields__} | changes))
 
 

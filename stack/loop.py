@@ -32,6 +32,11 @@ class Scenario:
     emergency: int = 0  # vehicles with their siren on, beside the others
     weather: str = "clear"
     rig: Rig = Rig()
+    rehearsed: bool = False  # traffic that goes its way in every world alike, and does not see the ego
+
+
+class WorldLost(Exception):
+    """A world that is elsewhere cannot be reached any more."""
 
 
 class World(Protocol):

@@ -28,6 +28,19 @@ def test_maps_are_named_and_loaded_by_their_bare_name(served: Served) -> None:
     assert client.load_world_if_different("rural") is None
 
 
+def test_a_reload_is_a_fresh_episode_of_the_same_map(served: Served, world: carla.World) -> None:
+    client = served.client()
+    car = world.spawn_actor(
+        world.get_blueprint_library().find("vehicle.audi.tt"), world.get_map().get_spawn_points()[0]
+    )
+    world.tick()
+    fresh = client.reload_world(False)
+    assert fresh.id != world.id and fresh.get_map().name == world.get_map().name
+    fresh.tick()
+    assert car.id not in {actor.id for actor in fresh.get_actors()}
+    assert fresh.get_settings().synchronous_mode
+
+
 def test_an_unknown_map_is_refused_and_nothing_changes(served: Served, world: carla.World) -> None:
     before = world.id
     with pytest.raises(RuntimeError, match=r"Nowhere.*expected one of.*town_a"):

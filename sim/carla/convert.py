@@ -9,6 +9,7 @@ Functions take and give plain numbers and lists as they stand on the wire, or ar
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from stack.frames import F64, Pose
 
 Vector = list[float]
+EARTH_M = 6378137.0
+ORIGIN_DEG = (42.0, 2.0)  # of maps without a geoReference
 MIRROR = np.array([1.0, -1.0, 1.0])
 MIRROR_RATE = np.array([-1.0, 1.0, -1.0])
 
@@ -96,3 +99,35 @@ def poses_of(matrices: F64) -> tuple[F64, F64, F64, F64]:
 def steer(value: float) -> float:
     """Steering -1..1, either way: left is positive here, right is there."""
     return -float(value)
+
+
+def geolocation(xyz_m: Sequence[float] | F64, georeference: str) -> tuple[float, float, float]:
+    """Latitude and longitude in degrees, altitude in m, of a point of our frame, by the formula of CARLA's programs: a
+    spherical Mercator map about the geoReference's lat_0, lon_0, true to scale at lat_0."""
+    scale, east_0, north_0 = _mercator(georeference)
+    latitude = 2.0 * math.degrees(math.atan(math.exp((north_0 + float(xyz_m[1])) / scale))) - 90.0
+    return latitude, math.degrees((east_0 + float(xyz_m[0])) / scale), float(xyz_m[2])
+
+
+def place_of(place_deg: Sequence[float], georeference: str) -> tuple[float, float, float]:
+    """The inverse of `geolocation`."""
+    scale, east_0, north_0 = _mercator(georeference)
+    latitude, longitude, altitude = place_deg
+    north = scale * math.log(math.tan(math.radians(90.0 + latitude) / 2.0))
+    return math.radians(longitude) * scale - east_0, north - north_0, float(altitude)
+
+
+def _mercator(georeference: str) -> tuple[float, float, float]:
+    """Metres per radian of longitude at lat_0, and where the map's origin lies on the Mercator plane."""
+    lat_0, lon_0 = origin_deg(georeference)
+    scale = math.cos(math.radians(lat_0)) * EARTH_M
+    return scale, math.radians(lon_0) * scale, scale * math.log(math.tan(math.radians(90.0 + lat_0) / 2.0))
+
+
+def origin_deg(georeference: str) -> tuple[float, float]:
+    """lat_0 and lon_0 of a PROJ text."""
+    found = [re.search(rf"\+{name}=([-+.\deE]+)", georeference) for name in ("lat_0", "lon_0")]
+    return (
+        float(found[0][1]) if found[0] else ORIGIN_DEG[0],
+        float(found[1][1]) if found[1] else ORIGIN_DEG[1],
+    )  # fmt: skip

@@ -22,6 +22,7 @@ from stack.vehicle import FOLDER as VEHICLE_FOLDER
 from stack.vehicle import VEHICLES, VehicleParams
 
 FOLDER = Path(__file__).parent / "blueprints"
+LOOKS = 64
 OWN_GENERATION = 3  # of vehicle.ringroad.*: CARLA's vehicles have 1 and 2, and programs ask for those
 
 
@@ -67,6 +68,15 @@ class Blueprint:
     model: str | None = None
     mass_kg: float | None = None
     wheelbase_m: float | None = None
+
+    @property
+    def look(self) -> int:
+        """Which of the world's meshes and colours it takes, where it does not say."""
+        return self.uid % LOOKS
+
+    def default(self, attribute: str) -> str | None:
+        """An attribute's value where none is set."""
+        return next((a.value for a in self.attributes if a.id == attribute), None)
 
 
 STRICT = ConfigDict(extra="forbid")

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from enum import IntEnum
 
+import numpy as np
+
 from sim.weather import WEATHERS, Weather
+from stack.seeds import Stream, generator
 
 MOON_RAD = 0.9  # height from which a night is lit
 LOWEST_RAD = 0.08
@@ -35,6 +38,35 @@ class W(IntEnum):
     MIE = 11
     RAYLEIGH = 12
     DUST = 13
+
+
+# our presets in CARLA's numbers; a seed turns the sun and moves its height a little
+PRESETS: dict[str, dict[W, float]] = {
+    "clear": {W.CLOUDINESS: 15.0, W.SUN_ALTITUDE: 43.0},
+    "cloudy": {W.CLOUDINESS: 95.0, W.SUN_ALTITUDE: 43.0, W.FOG_DENSITY: 2.0},
+    "dusk": {W.CLOUDINESS: 40.0, W.SUN_ALTITUDE: 8.0},
+    "fog": {W.CLOUDINESS: 80.0, W.SUN_ALTITUDE: 40.0, W.FOG_DENSITY: 55.0},
+    "rain": {
+        W.CLOUDINESS: 100.0, W.SUN_ALTITUDE: 40.0, W.PRECIPITATION: 80.0, W.DEPOSITS: 60.0, W.WETNESS: 90.0, W.WIND: 40.0,
+    },
+    "night": {W.CLOUDINESS: 20.0, W.SUN_ALTITUDE: -30.0},
+}  # fmt: skip
+WET_GRIP = 0.4  # share of the tyres' grip that a wet road takes
+
+
+def numbers_of(preset: str, seed: int) -> list[float]:
+    """CARLA's fourteen numbers, of 32 bits, for one of our presets. Raises ValueError for an unknown one."""
+    if preset not in PRESETS:
+        raise ValueError(f"weather: found {preset!r}, expected one of {', '.join(sorted(PRESETS))}")
+    azimuth, height = generator(seed, Stream.WEATHER).uniform(size=2)
+    out = [0.0] * len(W)
+    out[W.FOG_DISTANCE], out[W.FOG_FALLOFF] = 0.75, 0.1
+    out[W.SCATTERING], out[W.MIE], out[W.RAYLEIGH] = 1.0, 0.03, 0.0331
+    for place, value in PRESETS[preset].items():
+        out[place] = value
+    out[W.SUN_AZIMUTH] = 360.0 * float(azimuth)
+    out[W.SUN_ALTITUDE] *= 0.75 + 0.5 * float(height)
+    return [float(np.float32(value)) for value in out]
 
 
 def smooth(x: float, low: float, high: float) -> float:

@@ -15,7 +15,6 @@ from sim.carla.server.physics import GEAR_FROM_MPS, TYRE_FRICTION
 from sim.carla.server.town import STOP_BOX_M, Town
 from sim.carla.server.wire import HEADER, SNAPSHOT, Failed, Stream
 from sim.geometry import EMERGENCY_LOOK
-from sim.spawn import LOOKS
 from stack.frames import F64, Pose, inverse
 from stack.labels import Kind
 
@@ -94,12 +93,13 @@ class Episode:
         own = actor.values.get("dynamics") == "ringroad"
         params = vehicle_params(bp, own) if bp.kind in (Kind.CAR, Kind.TRUCK, Kind.CYCLIST) else None
         paint = 0
-        if "color" in actor.values:
+        given = {name: value for name, _, value in actor.attributes}
+        if "color" in actor.values and ("look" not in actor.values or given.get("color") != bp.default("color")):
             r, g, b = (int(v) for v in actor.values["color"])
             paint = 1 + (r << 16 | g << 8 | b)
-        look = int(actor.values.get("look", 0)) or bp.uid % LOOKS
+        look = int(actor.values["look"]) if "look" in actor.values else bp.look
         if special == "emergency":
-            look = EMERGENCY_LOOK + look % LOOKS
+            look += EMERGENCY_LOOK
         actor.row = self.world.add(bp.kind, (length, width, height), base, params, look, paint, special == "emergency")
         if bp.kind == Kind.PROP:
             self.world.simulate(actor.row, False)

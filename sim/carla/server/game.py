@@ -17,6 +17,7 @@ from sim.carla.server.settings import Settings
 from sim.carla.server.streams import WORLD, Streams
 from sim.carla.server.town import Atlas
 from sim.carla.server.wire import STREETLIGHTS_PENDING, token
+from sim.carla.sky import WET_GRIP, weather_of
 from stack.frames import Pose
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,8 @@ class Game:
     # ------------------------------------------------ episodes and settings
 
     def load(self, name: str, reset_settings: bool = True) -> None:
-        """A new episode. Nothing has changed where the map cannot be loaded."""
-        town = self.atlas.load(name)
+        """A new episode, on the same map where none is named. Nothing has changed where it cannot be loaded."""
+        town = self.atlas.load(name) if name else self.episode.town
         old = self.episode
         self.recorder.stop()
         self.replayer.stop(keep_actors=True)
@@ -72,6 +73,7 @@ class Game:
             self.settings = Settings()
         self.ackermann.clear()
         self.episode = Episode(old.number + 1, town, old.actors.next_id, old.frame + 1)
+        self._wet()
         self.sensors.set_weather()
         log.info("episode %d: %s", self.episode.number, town.name)
         self.streams.publish(WORLD, self.snapshot())
@@ -81,7 +83,12 @@ class Game:
 
     def set_weather(self, weather: list[float]) -> None:
         self.weather = weather
+        self._wet()
         self.sensors.set_weather()
+
+    def _wet(self) -> None:
+        """A wet road has less grip."""
+        self.world.state.numpy("friction")[0] = 1.0 - WET_GRIP * weather_of(self.weather).wet
 
     # ------------------------------------------------ actors
 

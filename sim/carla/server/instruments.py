@@ -134,7 +134,7 @@ class _Gnss:
         self._seed, self._reference = v["noise_seed"], game.episode.town.road_map.georeference
 
     def read(self, game: Any, sample: int) -> Parts:
-        place = payloads.geolocation(self._gnss.sample(game.world.state, sample), self._reference)
+        place = convert.geolocation(self._gnss.sample(game.world.state, sample), self._reference)
         bell = normals(self._seed, Draw.GNSS, sample, 1, 3)
         return (msgpack.packb((np.array(place) + self._bias + self._sigma * bell).tolist()),)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 import struct
 from typing import Any
 
@@ -17,13 +15,10 @@ from sim.instruments.cameras import Shot
 from sim.instruments.lidar import LidarHits, LidarPoints
 from sim.instruments.motion import ImuSample
 from sim.instruments.radar import RadarReturns
-from stack.frames import F64
 from stack.labels import COLOURS
 
 IMAGE = struct.Struct("<IIf")
 FAR_M = 1000.0  # what a depth picture's full scale means
-EARTH_M = 6378137.0
-ORIGIN_DEG = (42.0, 2.0)  # of maps without a geoReference
 HIT = np.dtype([("xyz", "<f4", 3), ("cos", "<f4"), ("actor", "<u4"), ("tag", "<u4")])
 
 Parts = tuple[Any, ...]
@@ -113,23 +108,3 @@ def imu(sample: ImuSample) -> Parts:
     """Specific force, rotation rate, compass."""
     body = [convert.location(sample.accel_mps2), convert.rate(sample.gyro_radps), sample.compass_rad]
     return (msgpack.packb(body),)
-
-
-def geolocation(xyz_m: F64, georeference: str) -> tuple[float, float, float]:
-    """Latitude and longitude in degrees, altitude in m, by the formula of CARLA's programs: a spherical Mercator map about
-    the geoReference's lat_0, lon_0, true to scale at lat_0."""
-    lat_0, lon_0 = origin_deg(georeference)
-    scale = math.cos(math.radians(lat_0)) * EARTH_M
-    east = math.radians(lon_0) * scale + float(xyz_m[0])
-    north = scale * math.log(math.tan(math.radians(90.0 + lat_0) / 2.0)) + float(xyz_m[1])
-    latitude = 2.0 * math.degrees(math.atan(math.exp(north / scale))) - 90.0
-    return latitude, math.degrees(east / scale), float(xyz_m[2])
-
-
-def origin_deg(georeference: str) -> tuple[float, float]:
-    """lat_0 and lon_0 of a PROJ text."""
-    found = [re.search(rf"\+{name}=([-+.\deE]+)", georeference) for name in ("lat_0", "lon_0")]
-    return (
-        float(found[0][1]) if found[0] else ORIGIN_DEG[0],
-        float(found[1][1]) if found[1] else ORIGIN_DEG[1],
-    )  # fmt: skip
