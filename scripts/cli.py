@@ -106,9 +106,10 @@ def drive(
     from stack.config import read_yaml
 
     flags = {
-        "world": world, "host": host, "port": port, "rehearsed": rehearsed or None, "map": map_, "scenario": scenario, "route": route, "weather": weather,
-        "perception": perception and perception.value, "controller": controller and controller.value, "guard": guard,
-        "record": record, "report": report, "seed": seed, "realtime": realtime or None,
+        "world": world, "host": host, "port": port, "rehearsed": rehearsed or None, "map": map_, "scenario": scenario,
+        "route": route, "weather": weather, "perception": perception and perception.value,
+        "controller": controller and controller.value, "guard": guard, "record": record, "report": report, "seed": seed,
+        "realtime": realtime or None,
     }  # fmt: skip
     values = read_yaml(config) if config else {}
     values |= {key: value for key, value in flags.items() if value is not None}

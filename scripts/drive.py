@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from scripts.build import DriveSettings, build_stack, device_of, settings_from
 from scripts.worlds import prepare
-from stack.loop import TICK_S, Stack, drive
+from stack.loop import TICK_S, Stack, WorldLost, drive
 from stack.rates import StageTimes
 
 __all__ = ["DriveSettings", "run", "settings_from"]
@@ -52,6 +53,7 @@ def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
         stack = build_stack(scenario, settings, device, world.truth)
         world.warm_up(scenario)
         closing = held.enter_context(ExitStack())
+        closing.enter_context(_naming(record))
         recorder = closing.enter_context(Recorder(record, drive_meta(scenario, road_map, settings))) if record else None
         score = DriveScore(scenario.graph, scenario.route)
         started = time.perf_counter()
@@ -89,6 +91,16 @@ def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
             page = write_report(record, result, Path(settings.report))
             console.print(f"report: {page}\nvideo:  {page.with_name('drive.mp4')}")
     return result
+
+
+@contextmanager
+def _naming(record: Path | None) -> Iterator[None]:
+    """Say where the recording of a drive is whose world was lost."""
+    try:
+        yield
+    except WorldLost as error:
+        kept = f"; what was recorded until then: {record}.part" if record else ""
+        raise WorldLost(f"{error}{kept}") from None
 
 
 def summarise(result: dict[str, Any], console: Console) -> None:

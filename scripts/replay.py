@@ -132,7 +132,9 @@ def _slim(step: Step) -> Step:
 
 
 def scores(recording: Recording, steps: Sequence[Step]) -> dict[str, dict[str, Any]]:
-    """Scores of each module on its recorded inputs, and the result of the drive as it was recorded."""
+    """Scores of each module on its recorded inputs, and the result of the drive as it was recorded.
+
+    A world that knows no true pictures (a CARLA server) leaves detection and segmentation without a score."""
     from evaluation import perception
     from perception.network import CLASS_OF_SEMANTIC, SEMANTIC_OF_CLASS
 
@@ -146,7 +148,7 @@ def scores(recording: Recording, steps: Sequence[Step]) -> dict[str, dict[str, A
     found = [boxes for step in steps for boxes in step.scene.detections]
     wanted = [wanted_boxes(boxes) for step in steps for boxes in recording.boxes(step.frame.tick)]
     return {
-        "detection": perception.detection_scores(found, wanted),
+        "detection": perception.detection_scores(found, wanted) if wanted or not found else {},
         "segmentation": perception.miou([a.cpu() for a, _ in pictures], [b.cpu() for _, b in pictures], merge),
         "localisation": perception.localisation_scores([step.scene.ego for step in steps], egos),
         "tracking": perception.tracking_scores(

@@ -1,10 +1,20 @@
-"""One drive, written down so that the same drive in another world can be held against it."""
+"""`python -m scripts.parity`: the same drive in the embedded world and on `ringroad serve`, tick by tick.
+
+python -m scripts.parity --seeds 1 2 3 4 5 --ticks 2000 --out docs/parity.md
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,3 +88,58 @@ def apart(a: Log, b: Log) -> dict[str, Any]:
 def _first(a: list[Any], b: list[Any]) -> int | None:
     """The first tick at which two lists differ; None: nowhere."""
     return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
+
+
+@contextmanager
+def server() -> Iterator[int]:
+    """The port of a `ringroad serve` in a process of its own."""
+    command = [sys.executable, "-m", "scripts.cli", "serve", "--port", "0", "--device", "cpu"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r":(\d+) \(streams", process.stdout.readline())
+        if not found:
+            raise RuntimeError("the server did not start")
+        try:
+            yield int(found[1])
+        finally:
+            process.terminate()
+
+
+def row(seed: int, found: dict[str, Any]) -> str:
+    """A line of the table."""
+    sensors = [found[name] for name in ("pictures", "pedals", "lidar", "radar", "imu", "gnss", "wheels")]
+    same = (
+        "all equal"
+        if sensors == [None] * len(sensors)
+        else f"differ from tick {min(s for s in sensors if s is not None)}"
+    )
+    a, b = found["events"]
+    said = ", ".join(f"{kind} {other} at {tick}" for kind, tick, other in a) or "none"
+    return (
+        f"| {seed} | {found['ticks'][0]} | {1e3 * found['ego_m']:.3f} | {found['ego_rad']:.1e} | {1e3 * found['actors_m']:.4f} "
+        f"| {found['actors_rad']:.1e} | {same} | {said} | {'the same' if a == b else f'others: {b}'} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.parity", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--ticks", type=int, default=2000)
+    parser.add_argument("--out", type=Path, help="FILE.md to write the table to")
+    wanted = parser.parse_args()
+    lines = [
+        "| seed | ticks | ego mm | ego rad | others mm | others rad | pictures, ranges, motion, pedals | events | over the socket |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    with server() as port:
+        for seed in wanted.seeds:
+            here = logged(DriveSettings(rehearsed=True, seed=seed), wanted.ticks)
+            there = logged(DriveSettings(world="carla", port=port, seed=seed), wanted.ticks)
+            lines.append(row(seed, apart(here, there)))
+            print(lines[-1], flush=True)
+    if wanted.out:
+        wanted.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
