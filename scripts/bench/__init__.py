@@ -1,7 +1,7 @@
 """`ringroad bench`: speed and exactness of the embedded simulator, all in one run on this machine, one thread.
 
 Each figure is a median with the 10th and 90th percentile beside the bounds that it is held to. The groups of `--only`:
-traffic, learner, world, cameras, lidar, exact, drive; and memory, which takes minutes and runs only when it is named.
+traffic, learner, world, cameras, lidar, exact, drive, carla; and memory, which takes minutes and runs only when it is named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from scripts.bench import agents, beside, memory, sensors
+from scripts.bench import agents, beside, carla, memory, sensors
 from scripts.bench.measure import Figure, machine
 
 MAP = "town_f"  # the longest of our own towns
@@ -30,7 +30,8 @@ def _exact(map_: str, seconds: float) -> Iterator[Figure]:
 
 GROUPS: dict[str, Callable[[str, float], Iterator[Figure]]] = {
     "traffic": agents.traffic, "learner": agents.learner, "world": agents.world, "cameras": sensors.cameras,
-    "lidar": sensors.lidar, "exact": _exact, "drive": sensors.drive, "memory": memory.memory,
+    "lidar": sensors.lidar, "exact": _exact, "drive": sensors.drive, "carla": carla.carla,
+    "memory": memory.memory,
 }  # fmt: skip
 LONG = ("memory",)
 
