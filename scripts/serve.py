@@ -38,7 +38,8 @@ def run(map_: str | None, host: str, port: int, maps: Path | None, device: str, 
         ) from None
     if host not in ("127.0.0.1", "localhost", "::1"):
         sys.stderr.write(f"serve: open to everybody who reaches {host}: the protocol has no passwords\n")
-    signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: server.stop())
     sys.stdout.write(
         f"serving CARLA 0.9.16 on {server.host}:{server.port} (streams on {server.streams.port}), map {town}; Ctrl-C ends\n"
     )

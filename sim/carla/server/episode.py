@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.carla import convert
 from sim.carla.catalogue import Blueprint, blueprint, checked, vehicle_params
+from sim.carla.server import keeper, physics
 from sim.carla.server.actors import Actor, Registry
 from sim.carla.server.lights import HEAD_M
 from sim.carla.server.physics import GEAR_FROM_MPS, TYRE_FRICTION
@@ -113,12 +114,28 @@ class Episode:
         for child in list(self.actors.children.get(id_, ())):
             self.destroy(child.id)
         self.actors.remove(actor)
-        if actor.row >= 0:
-            self.world.remove(actor.row)
+        row = actor.row
+        self._remember(actor, self.matrix(actor))
+        if row >= 0:
+            self.world.remove(row)
         handle = self.friction.pop(id_, None)
         if handle is not None:
             self.world.remove_friction(handle)
         return True
+
+    def end(self) -> None:
+        """Everybody is gone, and remembered."""
+        actors = list(self.actors)
+        places = [self.matrix(actor) for actor in actors]
+        self.actors.clear()
+        for actor, place in zip(actors, places, strict=True):
+            self._remember(actor, place)
+
+    def _remember(self, actor: Actor, place: F64) -> None:
+        """Keep of an actor that goes where it was last, and what it was like."""
+        if actor.is_vehicle:
+            physics.remember(actor, self)
+        actor.place, actor.row = place, -1
 
     def _add_fixtures(self) -> None:
         """Spectator, lights and signs."""
@@ -192,7 +209,9 @@ class Episode:
 
     def tick(self, dt_s: float) -> None:
         """Everything goes on by dt_s seconds."""
+        keeper.hold(self.world)
         self.world.tick(dt_s)
+        keeper.fetch(self)
         self.lights.advance(dt_s)
         self._ticks += 1
         self.frame += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sim.carla.server.sensors import Sensors
 from sim.carla.server.settings import Settings
 from sim.carla.server.streams import WORLD, Streams
 from sim.carla.server.town import Atlas
-from sim.carla.server.wire import STREETLIGHTS_PENDING, token
+from sim.carla.server.wire import STREETLIGHTS_PENDING, failed, ok, token
 from sim.carla.sky import WET_GRIP, weather_of
 from stack.frames import Pose
 
@@ -36,7 +37,7 @@ class Game:
         self.managers: dict[int, tuple[str, Any]] = {}  # TrafficManager port: address, connection
         self.ackermann: dict[int, list[float]] = {}
         self.tombstones: dict[int, Actor] = {}  # of earlier episodes
-        self.waiting: list[tuple[Any, int]] = []  # ticks asked for: caller, request
+        self.waiting: deque[tuple[Any, int]] = deque()  # ticks asked for: caller, request
         self.started = time.monotonic()
         self.episode = Episode(1, atlas.load(town), 1, 1)
         self.sensors = Sensors(self)
@@ -67,7 +68,7 @@ class Game:
         self.recorder.stop()
         self.replayer.stop(keep_actors=True)
         self.sensors.clear()
-        old.actors.clear()
+        old.end()
         self.tombstones = dict(list((self.tombstones | old.actors.dead).items())[-20_000:])
         if reset_settings:
             self.settings = Settings()
@@ -117,7 +118,7 @@ class Game:
     def left(self, caller: Any, tidy: bool) -> None:
         """A client is gone: its TrafficManagers with it, and its ticks; with `tidy` also its actors."""
         self.managers = {port: value for port, value in self.managers.items() if value[1] is not caller}
-        self.waiting = [item for item in self.waiting if item[0] is not caller]
+        self.waiting = deque(item for item in self.waiting if item[0] is not caller)
         if tidy:
             for id_ in sorted(caller.actors & self.episode.actors.alive.keys()):
                 self.destroy(id_)
@@ -127,13 +128,22 @@ class Game:
     def ask_tick(self, caller: Any, number: int) -> None:
         self.waiting.append((caller, number))
 
-    def answer_ticks(self) -> None:
-        """Tick for those who have asked, one after the other, once nobody is about to subscribe."""
-        while self.waiting and not self.streams.awaited():
-            caller, number = self.waiting.pop(0)
-            self.tick()
+    def answer_tick(self) -> None:
+        """Tick for the first of those who have asked, once nobody is about to subscribe."""
+        if self.waiting and not self.streams.awaited():
+            caller, number = self.waiting.popleft()
+            fault = self.try_tick()
             if caller.sock.fileno() >= 0:
-                caller.reply(number, [[1, self.episode.frame]])
+                caller.reply(number, failed(fault, void=False) if fault else ok(self.episode.frame))
+
+    def try_tick(self) -> str:
+        """Tick; whatever goes wrong is logged and returned, and the server goes on."""
+        try:
+            self.tick()
+        except Exception as error:  # a fault of ours
+            log.exception("tick %d", self.episode.frame)
+            return f"tick: {type(error).__name__}: {error}"
+        return ""
 
     def tick(self) -> None:
         """One tick: the world goes on, then the snapshot and what the sensors saw go out."""

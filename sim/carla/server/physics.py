@@ -13,6 +13,7 @@ import numpy as np
 
 from sim.carla import convert
 from sim.carla.server.actors import Actor
+from sim.carla.server.values import number
 from sim.carla.server.wire import Failed
 from stack.messages import Control
 from stack.vehicle import GRAVITY_MPS2, VehicleParams, pedals
@@ -22,14 +23,23 @@ WHEEL_RADIUS_M = 0.33
 RPM_MAX, TORQUE_RPM = 6000.0, 3000.0
 GEARS = ((4.25, 0.5, 0.65), (2.49, 0.5, 0.65), (1.66, 0.5, 0.65), (1.23, 0.5, 0.65), (1.0, 0.5, 0.65))
 FINAL_RATIO = 4.0
+TOP_GEAR = len(GEARS)
 GEAR_FROM_MPS = np.array([6.0, 11.0, 17.0, 24.0])  # where the next gear is taken
 SPEED_S = 0.5  # an Ackermann control closes its speed error in about this time
 BRAKE_MPS2, PUSH_MPS2 = 6.0, 3.0  # where it asks for no acceleration of its own
 MASS, DRAG, CENTRE, WHEELS, TORQUE = 11, 12, 13, 15, 0  # places in a VehiclePhysicsControl
 
 
+def remember(actor: Actor, episode: Any) -> None:
+    """Keep what can be asked of a vehicle that is about to go."""
+    actor.state["last"] = (control_of(actor, episode), telemetry(actor, episode), wheel_angle_deg(actor, episode))
+
+
 def control_of(actor: Actor, episode: Any) -> list[Any]:
     """VehiclePhysicsControl of a vehicle: as last applied, else of its parameters."""
+    if "last" in actor.state:
+        last: list[Any] = actor.state["last"][0]
+        return last
     control: list[Any] = list(
         actor.state.get("physics") or default(actor.state.setdefault("params", _params(actor, episode)))
     )
@@ -61,8 +71,6 @@ def default(p: VehicleParams) -> list[Any]:
 
 def _placed(wheels: list[Any], actor: Actor, episode: Any) -> list[Any]:
     """The wheels with where they are now, cm."""
-    if actor.row < 0 or actor.id not in episode.actors.alive:
-        return wheels
     p = _params(actor, episode)
     base = episode.matrix(actor)
     out = []
@@ -80,8 +88,9 @@ def apply(actor: Actor, episode: Any, control: list[Any]) -> None:
     """Take a VehiclePhysicsControl over. Raises Failed for numbers that no vehicle can have."""
     first: VehicleParams = actor.state.setdefault("params", _params(actor, episode))
     usual = default(first)
+    control = _like(control, usual, f"physics control of actor {actor.id}")
     wheels, plain = control[WHEELS], usual[WHEELS]
-    if not wheels or len(control) < len(usual):
+    if len(wheels) != len(plain):
         raise Failed(f"physics control of actor {actor.id}: found {len(wheels)} wheels, expected {len(plain)}")
     grip = float(np.mean([w[0] for w in wheels])) / TYRE_FRICTION
     angle = math.radians(max(float(w[2]) for w in wheels)) or first.wheel_angle_max_rad
@@ -108,14 +117,32 @@ def apply(actor: Actor, episode: Any, control: list[Any]) -> None:
     actor.state["physics"] = control
 
 
+def _like(value: Any, usual: Any, what: str) -> Any:
+    """The value with numbers, switches and lists where `usual` has them; lists of lists may be of any length."""
+    if isinstance(usual, bool):
+        return bool(value)
+    if not isinstance(usual, list):
+        return number(value, what)
+    if usual and isinstance(usual[0], list) and isinstance(usual[-1], list):
+        return [_like(item, usual[0], what) for item in value]
+    if len(value) < len(usual):
+        raise Failed(f"{what}: found {len(value)} values, expected {len(usual)}")
+    return [_like(item, one, what) for item, one in zip(value, usual, strict=False)]
+
+
 def wheel_angle_deg(actor: Actor, episode: Any) -> float:
     """Of the front wheels, degrees to the right."""
+    if "last" in actor.state:
+        return float(actor.state["last"][2])
     angle = episode.world.state.numpy("wheel_angle_rad")[0, actor.row]
     return convert.steer(float(angle * np.float32(180.0 / math.pi)))
 
 
 def telemetry(actor: Actor, episode: Any) -> list[Any]:
     """TelemetryData: speeds and loads of the single-track model, shared out over the wheels of each axle."""
+    if "last" in actor.state:
+        last: list[Any] = actor.state["last"][1]
+        return last
     state, row, p = episode.world.state, actor.row, _params(actor, episode)
     speed, steer, throttle, brake, ax = (
         float(state.numpy(name)[0, row]) for name in ("vx_mps", "steer", "throttle", "brake", "ax_mps2")

@@ -6,6 +6,8 @@ snapshot records of all actors. What has been written can be read, wherever a cr
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +20,10 @@ import numpy as np
 from sim.carla.server.actors import Actor
 from sim.carla.server.wire import RECORD, Failed
 
+log = logging.getLogger(__name__)
 MAGIC, VERSION = "ringroad carla recording", 1
-LARGEST_BYTES = 8 << 30
+LARGEST_BYTES = 256 << 20  # of one tick
+LARGEST_ITEMS = 1 << 22
 STILL_M = 0.01  # an actor that has moved less since it stopped is blocked
 
 
@@ -67,9 +71,10 @@ class Recorder:
         return str(path)
 
     def stop(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # what a full disk did not take is lost
+                file.close()
 
     def spawned(self, actor: Actor) -> None:
         if self._file is not None:
@@ -101,7 +106,8 @@ class Recorder:
             assert self._file is not None
             self._file.write(self._packer.pack(value))
             self._file.flush()
-        except OSError:  # a full disk ends the recording, not the drive
+        except OSError as error:  # a full disk ends the recording, not the drive
+            log.warning("recording: ends here (%s)", error.strerror)
             self.stop()
 
     # ------------------------------------------------ what a file says
@@ -197,7 +203,7 @@ def _described(actor: Actor) -> list[Any]:
 def _values(path: Path) -> Iterator[Any]:
     """All whole values of a file; one that was cut off at the end is left out."""
     with path.open("rb") as file:
-        unpacker = msgpack.Unpacker(file, max_buffer_size=LARGEST_BYTES, strict_map_key=False)
+        unpacker = msgpack.Unpacker(file, max_buffer_size=LARGEST_BYTES, max_array_len=LARGEST_ITEMS)
         try:
             yield from unpacker
         except (msgpack.exceptions.UnpackException, ValueError):

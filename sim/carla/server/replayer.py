@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sim.carla import convert
 from sim.carla.server.recorder import Frame
 from sim.carla.server.wire import Failed
 
+log = logging.getLogger(__name__)
 EARLY_S = 1e-6
 AHEAD_M = (-10.0, 0.0, 5.0)  # where the spectator is, from the actor that it follows
 
@@ -43,7 +45,11 @@ class Replayer:
         self._ids: dict[int, int] = {}  # of the recording: of this episode
         self._frames, self._first_s, self._now_s, self._end_s = kept, first, begin, end
         self._at, self._follow, self._sensors = -1, follow, sensors
-        self._run_to(begin)
+        try:
+            self._run_to(begin)
+        except Exception as error:
+            self.stop()
+            raise Failed(f"File {name} is no recording of this server ({error})") from None
         return f"Replaying File: {game.recorder.path(name).name}\nMap: {map_}\nTotal time recorded: {total:g} seconds\n" \
                f"Replaying from {begin:g} s to {end:g} s\n"  # fmt: skip
 
@@ -64,7 +70,11 @@ class Replayer:
         if not self._frames:
             return
         self._now_s += dt_s * self.factor
-        self._run_to(min(self._now_s, self._end_s))
+        try:
+            self._run_to(min(self._now_s, self._end_s))
+        except Exception as error:  # a file that has been tampered with
+            log.warning("replay: ends here (%s)", error, exc_info=True)
+            self.stop(keep_actors=True)
 
     def _run_to(self, seconds: float) -> None:
         """Let come and go who did until then, and put everybody where they were, between two frames in proportion."""

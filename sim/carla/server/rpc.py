@@ -1,24 +1,32 @@
 """MessagePack-RPC over TCP as CARLA's clients speak it: requests [0, id, method, [metadata, ...]], replies [1, id, nil, R].
 
 One thread, non-blocking sockets. A peer that sends what is no request, or more than MESSAGE_BYTES at once, is cut off;
-everybody else goes on. Errors travel inside the reply: an RPC error would end the client's process.
+everybody else goes on, and is served in between. Errors travel inside the reply: an RPC error would end the client's
+process.
 """
 
 from __future__ import annotations
 
 import logging
+import reprlib
 import selectors
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import msgpack
 
+from sim.carla.server.wire import failed
+
 log = logging.getLogger(__name__)
 MESSAGE_BYTES = 64 << 20  # of one request: a texture of 4 million pixels fits
+MESSAGE_ITEMS = 1 << 22  # of one list
 BACKLOG_BYTES = 256 << 20  # of replies that a client does not fetch
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 14  # at a turn: a flood of small requests leaves room for those of others
+MOST_CALLERS = 1000
+SENT_AT_ONCE = 64  # parts
 LATER = object()  # what a handler returns when its reply comes by `Caller.reply`
 
 Handler = Callable[["Caller", str, list[Any]], Any]
@@ -31,15 +39,18 @@ class Outbox:
         self._sock, self._parts = sock, deque[memoryview]()
         self.waiting = 0  # bytes
 
-    def put(self, *parts: Any) -> None:
+    @property
+    def frames(self) -> int:
+        """How many calls of `put` wait."""
+        return len(self._parts)
+
+    def put(self, *parts: bytes | memoryview) -> None:
         """Send at once what the socket takes, and keep the rest. Raises OSError where the peer is gone."""
-        if not self._parts:
-            sent = self._try(parts)
-            parts = tuple(_rest(parts, sent))
-        for part in parts:
-            view = memoryview(bytes(part))  # the sender may use its buffer again
-            self._parts.append(view)
-            self.waiting += len(view)
+        sent = 0 if self._parts else self._try(parts)
+        left = sum(map(len, parts)) - sent
+        if left:  # kept as a copy: the sender may use its buffers again
+            self._parts.append(memoryview(b"".join(parts))[sent:])
+            self.waiting += left
 
     def flush(self) -> None:
         """Send what waits, as far as the socket takes it."""
@@ -48,23 +59,16 @@ class Outbox:
             if not sent:
                 return
             self.waiting -= sent
-            self._parts = deque(_rest(self._parts, sent))
+            while self._parts and sent >= len(self._parts[0]):
+                sent -= len(self._parts.popleft())
+            if sent:
+                self._parts[0] = self._parts[0][sent:]
 
-    def _try(self, parts: Any) -> int:
+    def _try(self, parts: Iterable[Any]) -> int:
         try:
-            return self._sock.sendmsg(list(parts)[:64])
+            return self._sock.sendmsg(list(islice(parts, SENT_AT_ONCE)))
         except (BlockingIOError, InterruptedError):
             return 0
-
-
-def _rest(parts: Any, sent: int) -> Iterator[memoryview]:
-    for part in parts:
-        view = memoryview(part)
-        if sent >= len(view):
-            sent -= len(view)
-            continue
-        yield view[sent:]
-        sent = 0
 
 
 class Caller:
@@ -73,14 +77,25 @@ class Caller:
     def __init__(self, sock: socket.socket, peer: str, owner: Listener) -> None:
         self.sock, self.peer, self._owner = sock, peer, owner
         self.actors: set[int] = set()  # spawned over this connection
-        self._unpacker = msgpack.Unpacker(max_buffer_size=MESSAGE_BYTES, strict_map_key=False, unicode_errors="replace")
+        self.spoke = False  # has asked for something
+        self._unpacker = msgpack.Unpacker(
+            max_buffer_size=MESSAGE_BYTES,
+            max_array_len=MESSAGE_ITEMS,
+            max_map_len=MESSAGE_ITEMS,
+            unicode_errors="replace",
+        )
         self._packer = msgpack.Packer(use_single_float=False)
         self._out = Outbox(sock)
 
     def reply(self, number: int, result: Any) -> None:
         """Answer request `number`."""
         try:
-            self._out.put(self._packer.pack([1, number, None, result]))
+            data = self._packer.pack([1, number, None, result])
+        except (ValueError, TypeError, OverflowError) as error:
+            log.exception("client %s: no reply can be made of %s", self.peer, reprlib.repr(result))
+            data = self._packer.pack([1, number, None, failed(str(error), void=False)])
+        try:
+            self._out.put(data)
         except OSError as error:
             self.close(str(error))
             return
@@ -108,17 +123,18 @@ class Caller:
             return
         except OSError as error:
             self.close(str(error))
-        except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        except Exception as error:  # of unpacking: calls answer for themselves
             self.close(f"sent no request ({str(error) or type(error).__name__})")
 
     def _take(self, message: Any) -> None:
         match message:
             case [0, int(number), str(method), [[bool(), *_], *arguments]]:
+                self.spoke = True
                 result = self._owner.handle(self, method, arguments, number)
                 if result is not LATER and self.sock.fileno() >= 0:
                     self.reply(number, result)
             case _:
-                raise ValueError(f"found {str(message)[:80]}, expected [0, id, method, arguments]")
+                raise ValueError(f"found {reprlib.repr(message)}, expected [0, id, method, arguments]")
 
     def close(self, reason: str) -> None:
         """Forget the client; `reason` is logged."""
@@ -144,6 +160,10 @@ class Listener:
         try:
             sock, address = self.sock.accept()
         except OSError:
+            return
+        if len(self.callers) >= MOST_CALLERS:
+            log.warning("more than %d clients: %s is turned away", MOST_CALLERS, address[0])
+            sock.close()
             return
         tune(sock)
         caller = Caller(sock, f"{address[0]}:{address[1]}", self)

@@ -6,6 +6,7 @@ Nothing is rendered for which nobody listens.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from sim.instruments.surroundings import Surroundings
 from sim.sensors import scenery_mesh
 from stack.frames import F64
 
+log = logging.getLogger(__name__)
 EARLY_S = 1e-6  # a sensor is due so much before its time
 SILENT = ("sensor.other.lane_invasion", "sensor.other.rss")  # worked out by the client
 
@@ -110,9 +112,19 @@ class Sensors:
             self._place()
         for sensor in due:
             if not sensor.is_camera:
-                self._read(sensor)
+                self._try(self._read, sensor, [sensor])
         if pictures:
             self._look(pictures)
+
+    def _try(self, give: Any, what: Any, sensors: list[Sensor]) -> None:
+        """A sensor that cannot give what it should is given up; the tick goes on."""
+        try:
+            give(what)
+        except Exception as error:
+            for sensor in sensors:
+                a = sensor.actor
+                log.warning("actor %d (%s) gives nothing any more: %s", a.id, a.type_id, error, exc_info=error)
+                self.remove(a.id)
 
     def _place(self) -> None:
         """Put everybody where pictures and ranges show them, anew after the world has grown."""
@@ -152,7 +164,8 @@ class Sensors:
             key = (carrier if carrier is not None else -a.id, int(a.values.get("noise_seed", 0)), sensor.samples)
             together.setdefault(key, []).append(sensor)
         for (carrier, seed, _), members in together.items():
-            self._shoot(carrier if carrier >= 0 else None, seed, members)
+            at = carrier if carrier >= 0 else None
+            self._try(lambda members, at=at, seed=seed: self._shoot(at, seed, members), members, members)
 
     def _carrier(self, actor: Actor) -> int | None:
         """Row of the body that carries a sensor."""

@@ -38,14 +38,14 @@ class Server:
         self._wake.setblocking(False)
         self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
         self._listener = Listener(self._selector, host, port, self._handle, self._left)
-        self.host, self.port = host, self._listener.port
+        self.host, self.port = self._listener.sock.getsockname()
         wanted = stream_port if stream_port is not None else (self.port + 1 if port else 0)
         try:
             self.streams = Streams(self._selector, host, wanted)
         except OSError:
             self._listener.close()
             raise
-        self.game = Game(Atlas(maps, device), town, self.streams, host, recordings)
+        self.game = Game(Atlas(maps, device), town, self.streams, self.host, recordings)
         self._stopping, self._episode = False, self.game.episode
         self._next_tick = time.monotonic()
         self._polls: list[tuple[float, Any, int]] = []  # when to answer: caller, request
@@ -78,14 +78,14 @@ class Server:
             timeout = 0.01 if self.streams.awaited() else 0.0
         for key, events in self._selector.select(timeout):
             key.data(events)
-        game.answer_ticks()
+        game.answer_tick()
         self._answer_polls()
         if not game.settings.synchronous:
             now = time.monotonic()
             if game.episode is not self._episode:  # whoever loaded it has time to take over the clock
                 self._episode, self._next_tick = game.episode, now + LOADED_S
             if now >= self._next_tick and not self.streams.awaited():
-                game.tick()
+                game.try_tick()
                 self._next_tick = max(self._next_tick + game.settings.step_s, now - BEHIND_S)
 
     def _answer_polls(self) -> None:
@@ -105,7 +105,9 @@ class Server:
 
     def _left(self, caller: Any) -> None:
         self.game.left(caller, self._tidy)
-        if not self._listener.callers and self.game.settings.synchronous:
+        self.streams.forget(caller)
+        used = any(other.spoke for other in self._listener.callers.values())
+        if not used and self.game.settings.synchronous:
             log.info("no client is left: back to free running")
             self.game.settings.wire[0] = False
             self._next_tick = time.monotonic()

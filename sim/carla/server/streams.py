@@ -17,15 +17,17 @@ from sim.carla.server.wire import LENGTH
 
 log = logging.getLogger(__name__)
 QUEUE_BYTES = 64 << 20  # for one subscriber, beyond which it loses frames
+QUEUE_FRAMES = 1000
+MOST_SUBSCRIBERS = 4000
 WAIT_S = 0.5  # longest wait for a subscriber that has asked for a stream's token
 WORLD = 1  # number of the snapshots' stream
 
 
 class Subscriber:
-    """One connection; `stream` is 0 until it has said which it wants."""
+    """One connection; `stream` is -1 until it has said which it wants."""
 
     def __init__(self, sock: socket.socket, owner: Streams) -> None:
-        self.sock, self.stream, self.lost, self._owner = sock, 0, 0, owner
+        self.sock, self.stream, self.lost, self._owner = sock, -1, 0, owner
         self.out = Outbox(sock)
         self._hello = b""
 
@@ -38,7 +40,7 @@ class Subscriber:
                 data = self.sock.recv(4096)
                 if not data:
                     self._owner.drop(self)
-                elif not self.stream:  # afterwards a client has nothing to say
+                elif self.stream < 0:  # afterwards a client has nothing to say
                     self._hello += data
                     if len(self._hello) >= 4:
                         self._owner.subscribe(self, int.from_bytes(self._hello[:4], "little"))
@@ -59,7 +61,8 @@ class Streams:
         self._next = WORLD + 1
         self._subscribers: dict[int, list[Subscriber]] = {}
         self._all: set[Subscriber] = set()
-        self._awaited: dict[int, list[float]] = {}  # stream: until when each announced subscriber is waited for
+        self._awaited: list[tuple[float, int, Any]] = []  # until when, for a subscriber of which stream, who is calling
+        self._failing: set[Any] = set()  # callers whose subscribers did not come
         self.greeting: Any = None  # bytes for a new subscriber of the snapshots
         selector.register(self.sock, selectors.EVENT_READ, self._accept)
 
@@ -68,22 +71,23 @@ class Streams:
         self._next += 1
         return self._next - 1
 
-    def announce(self, stream: int) -> None:
+    def announce(self, stream: int, caller: Any) -> None:
         """A client has asked for the token: it is about to connect."""
-        self._awaited.setdefault(stream, []).append(time.monotonic() + WAIT_S)
+        if 0 < stream < self._next:
+            self._awaited.append((time.monotonic() + WAIT_S, stream, caller))
 
     def awaited(self) -> bool:
-        """Is somebody about to connect, who would miss a frame now?"""
-        if not self._awaited:
-            return False
+        """Is somebody about to connect, who would miss a frame now? A caller who has once been waited for in vain is not
+        waited for again until a stream that it asked for is connected to."""
         now = time.monotonic()
-        for stream in list(self._awaited):
-            still = [until for until in self._awaited[stream] if until > now]
-            if still:
-                self._awaited[stream] = still
-            else:
-                del self._awaited[stream]
-        return bool(self._awaited)
+        while self._awaited and self._awaited[0][0] <= now:
+            self._failing.add(self._awaited.pop(0)[2])
+        return any(caller not in self._failing for _, _, caller in self._awaited)
+
+    def forget(self, caller: Any) -> None:
+        """The client has left."""
+        self._failing.discard(caller)
+        self._awaited = [item for item in self._awaited if item[2] is not caller]
 
     def listened(self, stream: int) -> bool:
         return bool(self._subscribers.get(stream))
@@ -96,7 +100,7 @@ class Streams:
         length = LENGTH.pack(sum(memoryview(part).nbytes for part in parts))
         flat = [memoryview(part).cast("B") for part in parts]
         for subscriber in list(subscribers):
-            if subscriber.out.waiting > QUEUE_BYTES:
+            if subscriber.out.waiting > QUEUE_BYTES or subscriber.out.frames > QUEUE_FRAMES:
                 subscriber.lost += 1
                 if subscriber.lost & (subscriber.lost - 1) == 0:
                     log.warning("stream %d: a subscriber does not keep up, %d frames lost", stream, subscriber.lost)
@@ -111,11 +115,11 @@ class Streams:
 
     def subscribe(self, subscriber: Subscriber, stream: int) -> None:
         subscriber.stream = stream
-        waiting = self._awaited.get(stream)
-        if waiting:
-            waiting.pop(0)
-            if not waiting:
-                del self._awaited[stream]
+        for item in self._awaited:
+            if item[1] == stream:
+                self._awaited.remove(item)
+                self._failing.discard(item[2])
+                break
         self._subscribers.setdefault(stream, []).append(subscriber)
         if stream == WORLD and self.greeting is not None:
             frame = self.greeting()
@@ -145,8 +149,12 @@ class Streams:
 
     def _accept(self, events: int) -> None:
         try:
-            sock, _ = self.sock.accept()
+            sock, address = self.sock.accept()
         except OSError:
+            return
+        if len(self._all) >= MOST_SUBSCRIBERS:
+            log.warning("more than %d subscribers: %s is turned away", MOST_SUBSCRIBERS, address[0])
+            sock.close()
             return
         tune(sock)
         subscriber = Subscriber(sock, self)

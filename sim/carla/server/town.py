@@ -126,11 +126,18 @@ class Atlas:
             return self._town(name, self.opendrive)
         for known in (name, name.removesuffix("_Opt"), name.removesuffix("HD_Opt"), name.removesuffix("HD")):
             if known in self._files:
-                return self._town(name, self._files[known].read_text(encoding="utf-8"))
+                return self._town(name, self._text(known))
         if name.startswith("Town") and name[4:6].isdigit():
             log.warning("map %s: no such file is given, %s stands in for it", name, STAND_IN)
-            return self._town(name, self._files[STAND_IN].read_text(encoding="utf-8"))
+            return self._town(name, self._text(STAND_IN))
         raise Failed(f"map '{wanted}' not found, expected one of {', '.join(self.names())}")
+
+    def _text(self, name: str) -> str:
+        path = self._files[name]
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failed(f"map '{name}' cannot be read: {path.name}: {error}") from None
 
     def take(self, text: str) -> None:
         """Keep an OpenDRIVE text that a client sent, for "OpenDriveMap". Raises Failed where it cannot be read."""

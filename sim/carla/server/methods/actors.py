@@ -8,6 +8,7 @@ from sim.carla import convert
 from sim.carla.catalogue import catalogue, wire
 from sim.carla.server.actors import Actor
 from sim.carla.server.methods import answers
+from sim.carla.server.values import pose
 from sim.carla.server.wire import Failed
 
 _definitions: list[Any] = []
@@ -59,7 +60,7 @@ def get_actors_by_id(game: Any, caller: Any, ids: list[int]) -> list[Any]:
 
 @answers("spawn_actor")
 def spawn_actor(game: Any, caller: Any, description: list[Any], transform: list[Any]) -> list[Any]:
-    return wire_actor(game, game.spawn(description, convert.pose(transform), owner=caller))
+    return wire_actor(game, game.spawn(description, pose(transform), owner=caller))
 
 
 @answers("spawn_actor_with_parent")
@@ -72,7 +73,7 @@ def spawn_actor_with_parent(
     attachment: int = 0,
     bone: str = "",
 ) -> list[Any]:
-    return wire_actor(game, game.spawn(description, convert.pose(transform), int(parent), int(attachment), caller))
+    return wire_actor(game, game.spawn(description, pose(transform), int(parent), int(attachment), caller))
 
 
 @answers("destroy_actor")
@@ -102,10 +103,9 @@ def component_relative(game: Any, caller: Any, id_: int, name: str) -> list[Any]
 
 
 def world_transform(game: Any, actor: Actor) -> list[Any]:
-    """Where an actor is now; where a dead one was is not remembered."""
-    if actor.id not in game.episode.actors.alive:
-        return [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
-    return convert.transform(convert.pose_of(game.episode.matrix(actor)))
+    """Where an actor is, or was last."""
+    matrix = game.episode.matrix(actor) if actor.id in game.episode.actors.alive else actor.place
+    return convert.transform(convert.pose_of(matrix))
 
 
 def bones(game: Any, actor: Actor, in_world: bool) -> list[Any]:

@@ -8,7 +8,10 @@ from sim.carla.server.episode import light_box
 from sim.carla.server.lights import Group
 from sim.carla.server.methods import answers
 from sim.carla.server.methods.actors import alive
+from sim.carla.server.values import U8, number, whole
 from sim.carla.server.wire import Failed, Light
+
+LONGEST_S = 1e9
 
 
 def lamp_of(game: Any, id_: int) -> int:
@@ -31,9 +34,7 @@ def set_state(game: Any, caller: Any, id_: int, state: int) -> None:
 
 def _set_time(name: str) -> Any:
     def set_time(game: Any, caller: Any, id_: int, seconds: float) -> None:
-        value = float(seconds)
-        if not 0.0 <= value < 1e9:
-            raise Failed(f"{name} of traffic light {id_}: found {seconds}, expected seconds")
+        value = number(seconds, f"{name} of traffic light {id_}", 0.0, LONGEST_S)
         setattr(game.episode.lights.phase_of[lamp_of(game, id_)], name, value)
         game.episode.times_changed()
 
@@ -88,9 +89,15 @@ def query_lights_state(game: Any, caller: Any, client: str = "") -> list[Any]:
 def update_lights_state(game: Any, caller: Any, client: str, lamps: list[Any], discard_client: bool = False) -> None:
     """Street lights keep what was set; our pictures light them by the night alone."""
     own = {lamp[0]: lamp for lamp in game.episode.street_lamps}
-    for number, _, intensity, group, colour, active in lamps:
-        if number in own:
-            own[number][2:] = [float(intensity), int(group), list(colour), bool(active)]
+    for id_, _, intensity, group, colour, active in lamps:
+        new = [
+            number(intensity, "intensity"),
+            whole(group, "group", U8),
+            [whole(c, "colour", U8) for c in colour[:3]],
+            bool(active),
+        ]
+        if id_ in own:
+            own[id_][2:] = new
 
 
 @answers("update_day_night_cycle", "quiet")

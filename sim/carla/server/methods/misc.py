@@ -7,10 +7,11 @@ from typing import Any
 from sim.carla import convert
 from sim.carla.server.methods import answers
 from sim.carla.server.methods.actors import alive
-from sim.carla.server.methods.moves import numbers
+from sim.carla.server.values import FAR_M, U8, number, numbers, place
 from sim.carla.server.wire import Failed
 
 ANY = 255
+SILENT = 0  # number of a stream that is nobody's
 
 
 @answers("get_environment_objects")
@@ -35,17 +36,16 @@ def get_names_of_all_objects(game: Any, caller: Any) -> list[str]:
 
 @answers("project_point")
 def project_point(game: Any, caller: Any, location: list[float], direction: list[float], distance: float) -> list[Any]:
-    start = convert.location(numbers(location, "location"))
-    way = convert.location(numbers(direction, "direction"))
-    end = [a + float(distance) * d for a, d in zip(start, way, strict=True)]
+    start, way = place(location), convert.location(numbers(direction, "direction", 3))
+    far = number(distance, "distance", -FAR_M, FAR_M)
+    end = [a + min(max(far * d, -FAR_M), FAR_M) for a, d in zip(start, way, strict=True)]
     hits = game.world.cast(start, end)
     return [True, labelled(hits[0])] if hits else [False, [[0.0, 0.0, 0.0], 0]]
 
 
 @answers("cast_ray")
 def cast_ray(game: Any, caller: Any, start: list[float], end: list[float]) -> list[Any]:
-    a, b = (convert.location(numbers(p, "location")) for p in (start, end))
-    return [labelled(hit) for hit in game.world.cast(a, b)]
+    return [labelled(hit) for hit in game.world.cast(place(start), place(end))]
 
 
 def labelled(hit: Any) -> list[Any]:
@@ -76,13 +76,16 @@ def are_gbuffers_enabled(game: Any, caller: Any, id_: int) -> bool:
 
 
 @answers("get_gbuffer_token")
-def get_gbuffer_token(game: Any, caller: Any, id_: int, number: int) -> bytes:
-    """A stream of its own, on which nothing comes: we have no such buffers."""
-    sensor = alive(game, id_)
+def get_gbuffer_token(game: Any, caller: Any, id_: Any, buffer: Any) -> bytes:
+    """A stream of its own, on which nothing comes: we have no such buffers. The reply has no place for an error."""
+    sensor = game.episode.actors.alive.get(id_) if isinstance(id_, int) else None
+    if sensor is None or not isinstance(buffer, int) or not 0 <= buffer <= U8:
+        silent: bytes = game.token(SILENT)
+        return silent
     streams = sensor.state.setdefault("gbuffer_streams", {})
-    if int(number) not in streams:
-        streams[int(number)] = game.streams.new()
-    token: bytes = game.token(streams[int(number)])
+    if buffer not in streams:
+        streams[buffer] = game.streams.new()
+    token: bytes = game.token(streams[buffer])
     return token
 
 

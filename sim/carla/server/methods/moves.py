@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import logging
+import reprlib
+from collections.abc import Callable
 from typing import Any
 
 from sim.carla import convert
 from sim.carla.server.methods import answers
 from sim.carla.server.methods.actors import alive
+from sim.carla.server.values import FASTEST_MPS, number, numbers, place, pose, vector
 from sim.carla.server.wire import Failed
 
-FAR_M = 1e6
-
-
-def numbers(values: Sequence[float], what: str) -> list[float]:
-    """Finite floats of a sane size. Raises Failed."""
-    out = [float(v) for v in values]
-    if not all(math.isfinite(v) and abs(v) < 1e12 for v in out):
-        raise Failed(f"{what}: found {out}, expected finite numbers")
-    return out
-
-
-def pose_of(transform: Sequence[Sequence[float]]) -> Any:
-    """A Pose of a checked transform."""
-    place, turn = numbers(transform[0], "location"), numbers(transform[1], "rotation")
-    if max(map(abs, place)) > FAR_M:
-        raise Failed(f"location: found {place}, expected no farther than {FAR_M:g} m")
-    return convert.pose([place, turn])
+log = logging.getLogger(__name__)
 
 
 def body(game: Any, id_: int) -> int:
@@ -40,29 +26,29 @@ def body(game: Any, id_: int) -> int:
 
 @answers("set_actor_transform", "quiet")
 def set_actor_transform(game: Any, caller: Any, id_: int, transform: list[Any]) -> None:
-    game.episode.move(alive(game, id_), pose_of(transform))
+    game.episode.move(alive(game, id_), pose(transform))
 
 
 @answers("set_actor_location", "quiet")
 def set_actor_location(game: Any, caller: Any, id_: int, location: list[float]) -> None:
     actor = alive(game, id_)
     turn = convert.transform(convert.pose_of(game.episode.matrix(actor)))[1]
-    game.episode.move(actor, pose_of([location, turn]))
+    game.episode.move(actor, pose([location, turn]))
 
 
 @answers("set_actor_target_velocity", "quiet")
 def set_target_velocity(game: Any, caller: Any, id_: int, velocity: list[float]) -> None:
-    game.world.set_velocity(body(game, id_), convert.location(numbers(velocity, "velocity")))
+    game.world.set_velocity(body(game, id_), vector(velocity, "velocity", FASTEST_MPS))
 
 
 @answers("set_actor_target_angular_velocity", "quiet")
 def set_target_angular_velocity(game: Any, caller: Any, id_: int, rate: list[float]) -> None:
-    game.world.set_turn_rate(body(game, id_), convert.rate_rad(numbers(rate, "angular velocity")))
+    game.world.set_turn_rate(body(game, id_), convert.rate_rad(numbers(rate, "angular velocity", 3)))
 
 
 @answers("enable_actor_constant_velocity", "quiet")
 def enable_constant_velocity(game: Any, caller: Any, id_: int, velocity: list[float]) -> None:
-    game.world.keep_velocity(body(game, id_), convert.location(numbers(velocity, "velocity")))
+    game.world.keep_velocity(body(game, id_), vector(velocity, "velocity", FASTEST_MPS))
 
 
 @answers("disable_actor_constant_velocity", "quiet")
@@ -72,32 +58,32 @@ def disable_constant_velocity(game: Any, caller: Any, id_: int) -> None:
 
 @answers("add_actor_impulse", "quiet")
 def add_impulse(game: Any, caller: Any, id_: int, impulse: list[float]) -> None:
-    game.world.push(body(game, id_), convert.location(numbers(impulse, "impulse")))
+    game.world.push(body(game, id_), vector(impulse, "impulse"))
 
 
 @answers("add_actor_impulse_at_location", "quiet")
 def add_impulse_at(game: Any, caller: Any, id_: int, impulse: list[float], at: list[float]) -> None:
-    game.world.push(body(game, id_), convert.location(numbers(impulse, "impulse")), convert.location(at))
+    game.world.push(body(game, id_), vector(impulse, "impulse"), place(at))
 
 
 @answers("add_actor_force", "quiet")
 def add_force(game: Any, caller: Any, id_: int, force: list[float]) -> None:
-    game.world.force(body(game, id_), convert.location(numbers(force, "force")))
+    game.world.force(body(game, id_), vector(force, "force"))
 
 
 @answers("add_actor_force_at_location", "quiet")
 def add_force_at(game: Any, caller: Any, id_: int, force: list[float], at: list[float]) -> None:
-    game.world.force(body(game, id_), convert.location(numbers(force, "force")), convert.location(at))
+    game.world.force(body(game, id_), vector(force, "force"), place(at))
 
 
 @answers("add_actor_angular_impulse", "quiet")
 def add_angular_impulse(game: Any, caller: Any, id_: int, impulse: list[float]) -> None:
-    game.world.twist(body(game, id_), convert.rate(numbers(impulse, "impulse")))
+    game.world.twist(body(game, id_), convert.rate(numbers(impulse, "impulse", 3)))
 
 
 @answers("add_actor_torque", "quiet")
 def add_torque(game: Any, caller: Any, id_: int, torque: list[float]) -> None:
-    game.world.torque(body(game, id_), convert.rate(numbers(torque, "torque")))
+    game.world.torque(body(game, id_), convert.rate(numbers(torque, "torque", 3)))
 
 
 @answers("set_actor_simulate_physics", "void")
@@ -137,10 +123,10 @@ def apply_walker_control(game: Any, caller: Any, id_: int, control: list[Any]) -
     actor = alive(game, id_)
     if not actor.is_walker:
         raise Failed(f"actor {id_} is no walker")
-    numbers([*direction, speed], "walker control")
-    game.world.walk(actor.row, convert.location(direction), float(speed), bool(jump))
+    way, fast = numbers(direction, "direction", 3), number(speed, "speed", -FASTEST_MPS, FASTEST_MPS)
+    game.world.walk(actor.row, convert.location(way), fast, bool(jump))
     record = game.episode.actors.records
-    record["direction"][actor.at], record["speed"][actor.at], record["jump"][actor.at] = direction, speed, jump
+    record["direction"][actor.at], record["speed"][actor.at], record["jump"][actor.at] = way, fast, bool(jump)
 
 
 @answers("apply_walker_state", "quiet")
@@ -149,16 +135,17 @@ def apply_walker_state(game: Any, caller: Any, id_: int, transform: list[Any], s
     actor = alive(game, id_)
     if not actor.is_walker:
         raise Failed(f"actor {id_} is no walker")
+    at, fast = pose(transform), number(speed, "speed", -FASTEST_MPS, FASTEST_MPS)
     game.world.simulate(actor.row, False)
-    game.world.place(actor.row, pose_of(transform))
-    game.episode.actors.records["speed"][actor.at] = speed
+    game.world.place(actor.row, at)
+    game.episode.actors.records["speed"][actor.at] = fast
 
 
 def spawn_command(game: Any, caller: Any, body_: list[Any]) -> int:
     """SpawnActor with what is to be done afterwards, in which actor 0 stands for the new one."""
     description, transform, parent, attachment, _, after = body_
     parent_id = int(parent[1]) if parent and parent[0] else 0
-    actor = game.spawn(description, pose_of(transform), parent_id, int(attachment), caller)
+    actor = game.spawn(description, pose(transform), parent_id, int(attachment), caller)
     for command in after:
         index, inner = command[0] if isinstance(command[0], list) else command
         inner = list(inner)
@@ -166,7 +153,7 @@ def spawn_command(game: Any, caller: Any, body_: list[Any]) -> int:
             inner[2] = [True, actor.id]
         elif index != 0 and int(inner[0]) == 0:
             inner[0] = actor.id
-        run(game, caller, index, inner)
+        run(game, caller, [[index, inner]])
     return int(actor.id)
 
 
@@ -205,19 +192,24 @@ COMMANDS: dict[int, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def run(game: Any, caller: Any, index: int, body_: list[Any]) -> list[Any]:
-    """Carry out one command: [[1, actor]] or [[0, [message]]]."""
+def run(game: Any, caller: Any, command: Any) -> list[Any]:
+    """Carry out one command [[index, body]]: [[1, actor]] or [[0, [message]]]."""
+    index = None
     try:
+        ((index, body_),) = command
         if int(index) not in COMMANDS:
             raise Failed(f"unknown command {index}")
         return [[1, COMMANDS[int(index)](game, caller, body_)]]
-    except (Failed, TypeError, ValueError, IndexError, KeyError) as error:
+    except Failed as error:
         return [[0, [str(error)]]]
+    except Exception as error:  # whatever is wrong with it, the others of its batch are carried out
+        log.info("client %s: command %s", caller.peer, reprlib.repr(index), exc_info=True)
+        return [[0, [f"command {reprlib.repr(index)}: bad arguments ({error})"]]]
 
 
 @answers("apply_batch", "plain")
 def apply_batch(game: Any, caller: Any, commands: list[Any], do_tick: bool = False) -> list[Any]:
-    out = [run(game, caller, *command[0]) for command in commands]
+    out = [run(game, caller, command) for command in commands]
     if do_tick:
         game.tick()
     return out

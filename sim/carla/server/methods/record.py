@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.carla.server.methods import answers
+from sim.carla.server.values import number
 
 
 @answers("start_recorder")
@@ -41,7 +42,9 @@ def replay_file(
     game: Any, caller: Any, name: str, start: float = 0.0, duration: float = 0.0, follow: int = 0,
     replay_sensors: bool = False, offset: Any = None,
 ) -> str:  # fmt: skip
-    text: str = game.replayer.start(name, float(start), float(duration), int(follow), bool(replay_sensors))
+    text: str = game.replayer.start(
+        name, number(start, "start"), number(duration, "duration"), int(follow), bool(replay_sensors)
+    )
     return text
 
 
@@ -52,7 +55,7 @@ def stop_replayer(game: Any, caller: Any, keep_actors: bool = False) -> None:
 
 @answers("set_replayer_time_factor", "quiet")
 def set_time_factor(game: Any, caller: Any, factor: float) -> None:
-    game.replayer.factor = max(float(factor), 0.0)
+    game.replayer.factor = max(number(factor, "time factor"), 0.0)
 
 
 @answers("set_replayer_ignore_hero", "quiet")

@@ -9,29 +9,39 @@ from sim.carla.server import physics
 from sim.carla.server.actors import Actor
 from sim.carla.server.methods import answers
 from sim.carla.server.methods.actors import alive, known
-from sim.carla.server.methods.moves import numbers
+from sim.carla.server.values import U32, numbers, whole
 from sim.carla.server.wire import Failed
 
+ALL_DOORS = 6
 ACKERMANN_GAINS = [0.15, 0.0, 0.25, 0.01, 0.0, 0.01]
 
 
 def vehicle(game: Any, id_: int) -> Actor:
     """A vehicle that is alive; raises Failed for anything else."""
-    actor = alive(game, id_)
+    return _checked(alive(game, id_))
+
+
+def seen_vehicle(game: Any, id_: int) -> Actor:
+    """A vehicle, alive or remembered; raises Failed for anything else."""
+    return _checked(known(game, id_))
+
+
+def _checked(actor: Actor) -> Actor:
     if not actor.is_vehicle:
-        raise Failed(f"actor {id_} ({actor.type_id}) is no vehicle")
+        raise Failed(f"actor {actor.id} ({actor.type_id}) is no vehicle")
     return actor
 
 
 @answers("apply_control_to_vehicle", "quiet")
 def apply_control(game: Any, caller: Any, id_: int, control: list[Any]) -> None:
-    throttle, steer, brake, hand_brake, reverse, manual, gear = control
-    numbers((throttle, steer, brake), "control")
+    throttle, steer, brake = numbers(control[:3], "control", 3)
+    hand_brake, reverse, manual = (bool(v) for v in control[3:6])
+    gear = min(max(int(control[6]), -1), physics.TOP_GEAR)
     actor = vehicle(game, id_)
     game.ackermann.pop(actor.id, None)
-    backwards = bool(reverse) or (bool(manual) and gear < 0)
-    push = 0.0 if manual and gear == 0 else float(throttle)
-    game.world.drive(actor.row, push, float(brake), convert.steer(steer), bool(hand_brake), backwards)
+    backwards = reverse or (manual and gear < 0)
+    push = 0.0 if manual and gear == 0 else throttle
+    game.world.drive(actor.row, push, brake, convert.steer(steer), hand_brake, backwards)
     note(game, actor, [throttle, steer, brake, hand_brake, backwards, manual, gear])
 
 
@@ -47,7 +57,7 @@ def note(game: Any, actor: Actor, control: list[Any]) -> None:
 
 @answers("apply_ackermann_control_to_vehicle", "quiet")
 def apply_ackermann(game: Any, caller: Any, id_: int, control: list[float]) -> None:
-    game.ackermann[vehicle(game, id_).id] = numbers(control, "Ackermann control")
+    game.ackermann[vehicle(game, id_).id] = numbers(control, "Ackermann control", 5)
 
 
 @answers("get_ackermann_controller_settings")
@@ -58,15 +68,12 @@ def get_ackermann_settings(game: Any, caller: Any, id_: int) -> list[float]:
 
 @answers("apply_ackermann_controller_settings", "quiet")
 def apply_ackermann_settings(game: Any, caller: Any, id_: int, gains: list[float]) -> None:
-    vehicle(game, id_).state["ackermann"] = numbers(gains, "Ackermann settings")
+    vehicle(game, id_).state["ackermann"] = numbers(gains, "Ackermann settings", 6)
 
 
 @answers("get_physics_control")
 def get_physics_control(game: Any, caller: Any, id_: int) -> list[Any]:
-    actor = known(game, id_)
-    if not actor.is_vehicle:
-        raise Failed(f"actor {id_} ({actor.type_id}) is no vehicle")
-    return physics.control_of(actor, game.episode)
+    return physics.control_of(seen_vehicle(game, id_), game.episode)
 
 
 @answers("apply_physics_control", "quiet")
@@ -76,7 +83,7 @@ def apply_physics_control(game: Any, caller: Any, id_: int, control: list[Any]) 
 
 @answers("get_telemetry_data")
 def get_telemetry_data(game: Any, caller: Any, id_: int) -> list[Any]:
-    return physics.telemetry(vehicle(game, id_), game.episode)
+    return physics.telemetry(seen_vehicle(game, id_), game.episode)
 
 
 @answers("show_vehicle_debug_telemetry", "quiet")
@@ -91,7 +98,7 @@ def get_vehicle_light_state(game: Any, caller: Any, id_: int) -> list[int]:
 
 @answers("set_vehicle_light_state", "quiet")
 def set_vehicle_light_state(game: Any, caller: Any, id_: int, flags: list[int]) -> None:
-    vehicle(game, id_).state["lights"] = int(flags[0])
+    vehicle(game, id_).state["lights"] = whole(flags[0], "lights", U32)
 
 
 @answers("get_vehicle_light_states")
@@ -101,14 +108,14 @@ def get_vehicle_light_states(game: Any, caller: Any) -> list[list[int]]:
 
 @answers("open_vehicle_door", "quiet")
 def open_vehicle_door(game: Any, caller: Any, id_: int, door: int) -> None:
-    vehicle(game, id_).state.setdefault("doors", set()).add(int(door))
+    vehicle(game, id_).state.setdefault("doors", set()).add(whole(door, "door", ALL_DOORS))
 
 
 @answers("close_vehicle_door", "quiet")
 def close_vehicle_door(game: Any, caller: Any, id_: int, door: int) -> None:
     doors = vehicle(game, id_).state.setdefault("doors", set())
     doors.discard(int(door))
-    if int(door) == 6:
+    if int(door) == ALL_DOORS:
         doors.clear()
 
 
@@ -120,7 +127,7 @@ def set_wheel_steer_direction(game: Any, caller: Any, id_: int, wheel: int, angl
 
 @answers("get_wheel_steer_angle")
 def get_wheel_steer_angle(game: Any, caller: Any, id_: int, wheel: int) -> float:
-    return physics.wheel_angle_deg(vehicle(game, id_), game.episode) if int(wheel) < 2 else 0.0
+    return physics.wheel_angle_deg(seen_vehicle(game, id_), game.episode) if int(wheel) < 2 else 0.0
 
 
 @answers("set_wheel_pitch_angle", "quiet")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sim.carla import convert
 from sim.carla.server.methods import answers
 from sim.carla.server.rpc import LATER
+from sim.carla.server.values import U16, U32, number, numbers, whole
 from sim.carla.server.wire import VERSION, Failed
 
 WEATHER_NUMBERS = 14
@@ -25,8 +25,9 @@ def get_episode_info(game: Any, caller: Any) -> list[Any]:
 
 @answers("get_sensor_token")
 def get_sensor_token(game: Any, caller: Any, stream: int) -> list[Any]:
-    game.streams.announce(int(stream))
-    return [game.token(int(stream))]
+    number = whole(stream, "stream", U32)
+    game.streams.announce(number, caller)
+    return [game.token(number)]
 
 
 @answers("get_episode_settings")
@@ -106,9 +107,7 @@ def get_weather_parameters(game: Any, caller: Any) -> list[float]:
 
 @answers("set_weather_parameters", "quiet")
 def set_weather_parameters(game: Any, caller: Any, weather: list[float]) -> None:
-    values = [float(v) for v in weather][:WEATHER_NUMBERS]
-    if not all(map(math.isfinite, values)):
-        raise Failed(f"weather: found {values}, expected finite numbers")
+    values = numbers(weather[:WEATHER_NUMBERS], "weather")
     game.set_weather([*values, *([0.0] * (WEATHER_NUMBERS - len(values)))])
 
 
@@ -122,7 +121,7 @@ answers("get_imui_gravity")(get_imui_gravity)
 
 @answers("set_imui_sensor_gravity", "quiet")
 def set_imui_gravity(game: Any, caller: Any, value: float) -> None:
-    game.imui_gravity = float(value)
+    game.imui_gravity = number(value, "gravity")
 
 
 answers("set_imui_gravity", "quiet")(set_imui_gravity)
@@ -130,19 +129,22 @@ answers("set_imui_gravity", "quiet")(set_imui_gravity)
 
 @answers("is_traffic_manager_running")
 def is_traffic_manager_running(game: Any, caller: Any, port: int) -> bool:
-    return int(port) in game.managers
+    return whole(port, "port", U16) in game.managers
 
 
 @answers("get_traffic_manager_running")
 def get_traffic_manager_running(game: Any, caller: Any, port: int) -> list[Any]:
-    if int(port) not in game.managers:
+    number_ = whole(port, "port", U16)
+    if number_ not in game.managers:
         return ["", 0]
-    return [game.managers[int(port)][0], int(port)]
+    return [game.managers[number_][0], number_]
 
 
 @answers("add_traffic_manager_running")
 def add_traffic_manager_running(game: Any, caller: Any, info: list[Any]) -> bool:
-    address, port = str(info[0]), int(info[1])
+    address, port = info[0], whole(info[1], "port", U16, 1)
+    if not isinstance(address, str):
+        raise Failed(f"TrafficManager: found the address {address!r}, expected a text")
     if port in game.managers:
         return False
     game.managers[port] = address, caller
