@@ -73,6 +73,8 @@ def spawn_actor_with_parent(
     attachment: int = 0,
     bone: str = "",
 ) -> list[Any]:
+    if not parent:
+        raise Failed(f"unable to attach actor: parent {parent} not found")
     return wire_actor(game, game.spawn(description, pose(transform), int(parent), int(attachment), caller))
 
 
@@ -99,6 +101,7 @@ def component_world(game: Any, caller: Any, id_: int, name: str) -> list[Any]:
 
 @answers("get_actor_component_relative_transform")
 def component_relative(game: Any, caller: Any, id_: int, name: str) -> list[Any]:
+    known(game, id_)
     return [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
 
 
@@ -128,11 +131,16 @@ def socket_names(game: Any, caller: Any, id_: int) -> list[str]:
     return []
 
 
+def no_sockets(game: Any, caller: Any, id_: int) -> list[Any]:
+    known(game, id_)
+    return []
+
+
 for _name in ("get_actor_bone_world_transforms", "get_vehicle_bone_world_transforms"):
     answers(_name)(lambda game, caller, id_: bones(game, known(game, id_), True))
 answers("get_actor_bone_relative_transforms")(lambda game, caller, id_: bones(game, known(game, id_), False))
 for _name in ("get_actor_socket_world_transforms", "get_actor_socket_relative_transforms"):
-    answers(_name)(lambda game, caller, id_: [])
+    answers(_name)(no_sockets)
 
 
 @answers("get_bones_transform")

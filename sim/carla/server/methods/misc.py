@@ -75,7 +75,7 @@ def are_gbuffers_enabled(game: Any, caller: Any, id_: int) -> bool:
     return bool(alive(game, id_).state.get("gbuffers", False))
 
 
-@answers("get_gbuffer_token")
+@answers("get_gbuffer_token", "plain")
 def get_gbuffer_token(game: Any, caller: Any, id_: Any, buffer: Any) -> bytes:
     """A stream of its own, on which nothing comes: we have no such buffers. The reply has no place for an error."""
     sensor = game.episode.actors.alive.get(id_) if isinstance(id_, int) else None

@@ -138,6 +138,7 @@ def set_wheel_pitch_angle(game: Any, caller: Any, id_: int, wheel: int, angle_de
 
 @answers("get_wheel_pitch_angle")
 def get_wheel_pitch_angle(game: Any, caller: Any, id_: int, wheel: int) -> float:
+    seen_vehicle(game, id_)
     return 0.0
 
 
