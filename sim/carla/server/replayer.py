@@ -129,7 +129,7 @@ class Replayer:
             if id_ == self._follow and not self.ignore_spectator:
                 matrix = pose.matrix()
                 matrix[:3, 3] = (matrix @ np.array([*AHEAD_M, 1.0]))[:3]
-                game.episode.spectator.place = matrix
+                game.episode.move(game.episode.spectator, convert.pose_of(matrix))
 
     def _ignored(self, actor: Any) -> bool:
         return self.ignore_hero and actor.values.get("role_name") == "hero"
