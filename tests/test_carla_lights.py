@@ -141,6 +141,7 @@ def test_a_vehicle_knows_the_light_that_it_stands_before(world: carla.World) -> 
     assert car.get_traffic_light_state() == car.get_traffic_light().state
     assert not far.is_at_traffic_light()
     assert far.get_traffic_light() is None
+    assert far.get_traffic_light_state() == carla.TrafficLightState.Green
 
 
 def _to_light(world: carla.World, point: carla.Transform) -> float:

@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT, STEP_S, WAIT_S = 800, 450, 0.05, 10.0
 DEMO = """
-3.0 0.7 0.0 0.0
-1.0 0.3 0.03 0.0
-1.0 0.3 -0.03 0.0
-2.0 0.0 0.0 0.6
+2.0 0.6 0.0 0.0
+1.0 0.2 -0.03 0.0
+1.0 0.2 0.02 0.0
+2.0 0.0 0.0 0.5
 2.0 0.4 0.0 0.0 reverse
 1.0 0.0 0.0 1.0
 """
@@ -66,7 +66,7 @@ class Window:
         self.clock.tick(1.0 / STEP_S)
 
 
-def with_hud(picture: carla.Image, car: carla.Vehicle, hits: list) -> Image.Image:
+def with_hud(picture: carla.Image, car: carla.Vehicle, hits: set) -> Image.Image:
     """The camera's picture with speed, gear, controls and place written on it."""
     bgra = np.frombuffer(picture.raw_data, np.uint8).reshape(picture.height, picture.width, 4)
     image, c, place = Image.fromarray(bgra[:, :, 2::-1].copy()), car.get_control(), car.get_location()
@@ -74,10 +74,10 @@ def with_hud(picture: carla.Image, car: carla.Vehicle, hits: list) -> Image.Imag
     lines = [
         f"{3.6 * car.get_velocity().length():4.0f} km/h of {car.get_speed_limit():.0f}   gear {gear}",
         f"throttle {c.throttle:.2f}  brake {c.brake:.2f}  steer {c.steer:+.2f}",
-        f"x {place.x:.1f}  y {place.y:.1f}  light {car.get_traffic_light_state()}  collisions {len(hits)}",
+        f"x {place.x:.1f}  y {place.y:.1f}  light {car.get_traffic_light_state()}  hit {', '.join(sorted(hits)) or 'nothing'}",
     ]
     draw = ImageDraw.Draw(image, "RGBA")
-    draw.rectangle([8, 8, 330, 62], fill=(0, 0, 0, 150))
+    draw.rectangle([8, 8, 390, 62], fill=(0, 0, 0, 150))
     draw.multiline_text((16, 13), "\n".join(lines), fill=(255, 255, 255))
     return image
 
@@ -103,7 +103,7 @@ def main() -> int:
     client = carla.Client(args.host, args.port)
     client.set_timeout(30.0)
     world = client.get_world()
-    before, library, actors, hits = world.get_settings(), world.get_blueprint_library(), [], []
+    before, library, actors, hits = world.get_settings(), world.get_blueprint_library(), [], set()
     try:
         settings = world.get_settings()
         settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
@@ -119,7 +119,7 @@ def main() -> int:
         actors.append(world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), car))
         pictures: queue.Queue = queue.Queue()
         actors[1].listen(pictures.put)
-        actors[2].listen(hits.append)
+        actors[2].listen(lambda event: hits.add(event.other_actor.type_id))
         tick, image = 0, None
         while not args.ticks or tick < args.ticks:
             control = window.control() if window else controls[tick] if tick < len(controls) else None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sim.carla.catalogue import Blueprint
-from sim.carla.server.wire import RECORD
+from sim.carla.server.wire import RECORD, Light
 from stack.frames import F64
 
 DEAD_KEPT = 20_000
@@ -96,7 +96,7 @@ class Registry:
         record.view(np.uint8)[:] = 0
         record["id"], record["state"] = actor.id, 1
         if actor.is_vehicle:
-            record["gear"], record["light_state"] = 1, 4
+            record["gear"], record["light_state"] = 1, Light.GREEN
         self.alive[actor.id] = actor
         if actor.row >= 0:
             self.by_row[actor.row] = actor

@@ -14,7 +14,7 @@ from sim.carla.server.actors import Actor, Registry
 from sim.carla.server.lights import HEAD_M
 from sim.carla.server.physics import GEAR_FROM_MPS, TYRE_FRICTION
 from sim.carla.server.town import STOP_BOX_M, Town
-from sim.carla.server.wire import HEADER, SNAPSHOT, Failed, Stream
+from sim.carla.server.wire import HEADER, SNAPSHOT, Failed, Light, Stream
 from sim.geometry import EMERGENCY_LOOK
 from stack.frames import F64, Pose, inverse
 from stack.labels import Kind
@@ -281,7 +281,7 @@ class Episode:
         lamp = self._lamp_of_lane[lane]
         records["has_light"][at] = near
         records["light_id"][at] = np.where(near, self._actor_of_lamp[lamp], 0)
-        records["light_state"][at] = np.where(near, self._lamp_states[lamp], 4)
+        records["light_state"][at] = np.where(near, self._lamp_states[lamp], Light.GREEN)
 
     def _look_for_lanes(self, rows: Any, lane: Any, s_m: Any, lost: Any) -> tuple[Any, Any]:
         """Lanes of vehicles that are put where they are or have left the road; looked for now and then."""
