@@ -33,7 +33,9 @@ def test_what_is_recorded_can_be_told(served: Served, world: carla.World) -> Non
     assert "role_name = hero" in text
     hits = client.show_recorder_collisions("told.rec", "h", "v").splitlines()
     assert any(str(car.id) in line and str(other.id) in line and "h v" in line for line in hits)
-    assert str(car.id) not in "\n".join(client.show_recorder_collisions("told.rec", "w", "a").splitlines()[5:])
+    assert str(car.id) not in "\n".join(
+        client.show_recorder_collisions("told.rec", "w", "a").splitlines()[5:-3]
+    )  # but the end: numbers, too
     blocked = client.show_recorder_actors_blocked("told.rec", 0.5, 50.0)
     assert "vehicle.audi.tt" in blocked
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT, FOV_DEG, STEP_S, WAIT_S = 800, 450, 90.0, 0.05, 10.0
-REACH_M, NEAR_M, HIDDEN_M = 60.0, 0.3, 1.0
-SEEN_CORNERS = 3  # of eight, for a box to be drawn
+REACH_M, NEAR_M, HIDDEN_M = 100.0, 0.3, 1.0
+SEEN = 0.1  # of the points on its edges, for a box to be drawn
 EDGES = [(a, b) for a, b in itertools.combinations(range(8), 2) if (a ^ b).bit_count() == 1]
 
 
@@ -48,12 +48,15 @@ def edges(points: np.ndarray) -> list:
     return out
 
 
-def seen(points: np.ndarray, depth: np.ndarray) -> int:
-    """How many corners lie in the picture with nothing more than HIDDEN_M before them."""
-    ahead = points[points[:, 2] > NEAR_M]
+def seen(points: np.ndarray, depth: np.ndarray) -> float:
+    """Share of points on the edges that lie in the picture with nothing more than HIDDEN_M before them."""
+    share = np.linspace(0.0, 1.0, 6)[:, None, None]
+    a, b = (points[[edge[end] for edge in EDGES]] for end in (0, 1))
+    on = (a + share * (b - a)).reshape(-1, 3)
+    ahead = on[on[:, 2] > NEAR_M]
     u, v = np.floor(pixels(ahead)).astype(int).T
     inside = (u >= 0) & (u < WIDTH) & (v >= 0) & (v < HEIGHT)
-    return int((depth[v[inside], u[inside]] > ahead[inside, 2] - HIDDEN_M).sum())
+    return (depth[v[inside], u[inside]] > ahead[inside, 2] - HIDDEN_M).sum() / len(on)
 
 
 def rgb(picture: carla.Image) -> np.ndarray:
@@ -106,7 +109,7 @@ def main() -> None:
             distance = float(np.linalg.norm(found.mean(axis=0)))
             if car.id == cars[0].id or distance > REACH_M or found[:, 2].max() < NEAR_M:
                 continue
-            if seen(found, depth) < SEEN_CORNERS:
+            if seen(found, depth) < SEEN:
                 continue
             lines = edges(found)
             ends = np.concatenate(lines)
