@@ -90,7 +90,7 @@ class Driver:
         dx, dy = target - here + 0.5 * self.wheelbase_m * np.array([math.cos(yaw), math.sin(yaw)])  # from the rear axle
         angle = math.atan2(dy, dx) - yaw
         wheels = math.atan(2.0 * self.wheelbase_m * math.sin(angle) / math.hypot(dx, dy))
-        push = 0.4 * (wanted - v) + 0.02 * wanted
+        push = 0.4 * (wanted - v)
         stop = wanted < 0.3
         return carla.VehicleControl(
             throttle=0.0 if stop else min(max(push, 0.0), 0.8), brake=0.6 if stop else min(max(-push, 0.0), 1.0),

@@ -57,7 +57,8 @@ try:
     manager.set_synchronous_mode(False)
 
     lines = client.show_recorder_file_info(args.file, False).splitlines()
-    print(*lines[:3], sum(" Create " in line for line in lines), "actors created,", *lines[-2:], sep="\n  ")
+    created = sum(" Create " in line for line in lines)
+    print(*lines[:3], f"{created} actors created", *lines[-2:], sep="\n  ")
     print(client.show_recorder_collisions(args.file, "v", "a"))
 
     print(client.replay_file(args.file, 0.0, 0.0, hero, False))
