@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
+import resource
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,26 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
+def prepare(limit_bytes: int | None) -> None:
+    """What the new process does before it becomes the server."""
+    die_with_parent()
+    if limit_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+
 class Served:
     """The process and its port; `client()` connects the stock client."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, cwd: Path = ROOT, limit_bytes: int | None = None) -> None:
+        """`cwd`: where recordings go, to out/recordings. `limit_bytes`: files that grow larger are refused."""
         command = [sys.executable, "-m", "scripts.cli", "serve", "--port", "0", "--device", "cpu", *arguments]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+            command,
+            cwd=cwd,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=partial(prepare, limit_bytes),
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -89,7 +89,9 @@ class Registry:
 
     def add(self, actor: Actor) -> None:
         if len(self._order) == len(self._buffer):
-            self._buffer = np.concatenate([self._buffer, np.zeros_like(self._buffer)])
+            grown = np.zeros(2 * len(self._buffer), RECORD)  # by hand: concatenate would lay out the union anew
+            grown[: len(self._buffer)] = self._buffer
+            self._buffer = grown
         actor.at = len(self._order)
         self._order.append(actor)
         record = self._buffer[actor.at : actor.at + 1]

@@ -14,6 +14,7 @@ from sim.carla.server.actors import Actor, Registry
 from sim.carla.server.lights import HEAD_M
 from sim.carla.server.physics import GEAR_FROM_MPS, TYRE_FRICTION
 from sim.carla.server.town import STOP_BOX_M, Town
+from sim.carla.server.values import U8, text, whole
 from sim.carla.server.wire import HEADER, SNAPSHOT, Failed, Light, Stream
 from sim.geometry import EMERGENCY_LOOK
 from stack.frames import F64, Pose, inverse
@@ -53,6 +54,9 @@ class Episode:
     ) -> Actor:
         """A new actor of an ActorDescription [uid, id, [[id, type, value], ...]]. Raises Failed where there is no room."""
         _, type_id, given = description
+        given = [
+            [text(name, "attribute"), whole(kind, "attribute", U8), text(value, name)] for name, kind, value in given
+        ]
         try:
             bp = blueprint(type_id)
             values = checked(bp, {name: value for name, _, value in given})
@@ -61,7 +65,7 @@ class Episode:
         if parent and parent not in self.actors.alive:
             raise Failed(f"unable to attach actor: parent {parent} not found")
         actor = Actor(
-            0, type_id, [list(item) for item in given], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0],
+            0, type_id, given, [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0],
             uid=bp.uid, parent=parent, blueprint=bp, values=values, owner=owner,
         )  # fmt: skip
         if bp.semantic:

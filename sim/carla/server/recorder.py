@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 MAGIC, VERSION = "ringroad carla recording", 1
 LARGEST_BYTES = 256 << 20  # of one tick
 LARGEST_ITEMS = 1 << 22
+LONGEST_NAME = 200
 STILL_M = 0.01  # an actor that has moved less since it stopped is blocked
 
 
@@ -51,6 +53,8 @@ class Recorder:
     def path(self, name: str) -> Path:
         """The file of a name. Raises Failed for one that leads out of the folder."""
         path = (self.folder / Path(name).name).resolve()
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise Failed(f"recording: found a name of {len(name)} letters, expected at most {LONGEST_NAME}")
         if not Path(name).name or path.parent != self.folder.resolve():
             raise Failed(f"recording: found the name {name!r}, expected the name of a file")
         return path

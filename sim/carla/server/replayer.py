@@ -31,6 +31,7 @@ class Replayer:
     def start(self, name: str, start_s: float, duration_s: float, follow: int, sensors: bool) -> str:
         """Begin at start_s (negative: before the end), for duration_s (0: all). Raises Failed for a bad file."""
         game = self._game
+        game.recorder.stop()  # as CARLA does: a recording of its own replay would grow without end
         map_, _, frames = game.recorder.open(name)
         kept = list(frames)
         if not kept:

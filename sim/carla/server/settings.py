@@ -32,7 +32,8 @@ class Settings:
             raise Failed(f"fixed_delta_seconds: found {seconds}, expected {STEPS_S[0]} to {STEPS_S[1]}")
         for k, usual in enumerate(DEFAULTS):
             if isinstance(usual, bool):
-                wire[k] = bool(wire[k])
+                if not isinstance(wire[k], bool):
+                    raise Failed(f"settings: found {wire[k]!r}, expected true or false")
             elif isinstance(usual, int):
                 wire[k] = whole(wire[k], "settings", U16)
             elif isinstance(usual, float):

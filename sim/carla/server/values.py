@@ -4,6 +4,7 @@ a form that it cannot read (a TrafficManager that does not understand a reply en
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def numbers(values: Sequence[Any], what: str, count: int = 0, most: float = LARG
     if count and len(out) != count:
         raise Failed(f"{what}: found {len(out)} numbers, expected {count}")
     if not all(abs(v) <= most for v in out):  # false for nan
-        raise Failed(f"{what}: found {out[:20]}, expected numbers from {-most:g} to {most:g}")
+        raise Failed(f"{what}: found {reprlib.repr(out)}, expected numbers from {-most:g} to {most:g}")
     return out
 
 
@@ -41,6 +42,13 @@ def whole(value: Any, what: str, high: int, low: int = 0) -> int:
     if not low <= out <= high:
         raise Failed(f"{what}: found {out}, expected {low} to {high}")
     return out
+
+
+def text(value: Any, what: str) -> str:
+    """A text. Raises Failed."""
+    if not isinstance(value, str):
+        raise Failed(f"{what}: found {reprlib.repr(value)}, expected a text")
+    return value
 
 
 def place(values: Sequence[Any], what: str = "location") -> list[float]:

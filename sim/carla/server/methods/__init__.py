@@ -37,7 +37,7 @@ def call(game: Any, caller: Any, name: str, arguments: list[Any]) -> Any:
     """The reply to a request. Whatever is wrong with it is said in the reply; it never ends the server."""
     method = METHODS.get(name)
     if method is None:
-        log.warning("client %s asks for %s, which no 0.9.16 client does", caller.peer, name[:80])
+        log.warning("client %s asks for %r, which no 0.9.16 client does", caller.peer, name[:80])
         return failed(f"unknown method {name[:80]}", void=False)
     try:
         result = method.function(game, caller, *arguments)

@@ -7,7 +7,7 @@ from typing import Any
 from sim.carla import convert
 from sim.carla.server.methods import answers
 from sim.carla.server.rpc import LATER
-from sim.carla.server.values import U16, U32, number, numbers, whole
+from sim.carla.server.values import U16, U32, number, numbers, text, whole
 from sim.carla.server.wire import VERSION, Failed
 
 WEATHER_NUMBERS = 14
@@ -56,8 +56,8 @@ def get_map_info(game: Any, caller: Any) -> list[Any]:
 
 @answers("get_map_data")
 def get_map_data(game: Any, caller: Any) -> str:
-    text: str = game.episode.town.text
-    return text
+    xodr: str = game.episode.town.text
+    return xodr
 
 
 @answers("get_available_maps")
@@ -85,8 +85,8 @@ def load_new_episode(game: Any, caller: Any, name: str, reset_settings: bool = T
 
 
 @answers("copy_opendrive_to_file", "void")
-def copy_opendrive_to_file(game: Any, caller: Any, text: str, parameters: list[Any]) -> None:
-    game.atlas.take(text)
+def copy_opendrive_to_file(game: Any, caller: Any, xodr: str, parameters: list[Any]) -> None:
+    game.atlas.take(text(xodr, "OpenDRIVE"))
 
 
 @answers("load_map_layer", "void")
@@ -142,9 +142,7 @@ def get_traffic_manager_running(game: Any, caller: Any, port: int) -> list[Any]:
 
 @answers("add_traffic_manager_running")
 def add_traffic_manager_running(game: Any, caller: Any, info: list[Any]) -> bool:
-    address, port = info[0], whole(info[1], "port", U16, 1)
-    if not isinstance(address, str):
-        raise Failed(f"TrafficManager: found the address {address!r}, expected a text")
+    address, port = text(info[0], "address"), whole(info[1], "port", U16, 1)
     if port in game.managers:
         return False
     game.managers[port] = address, caller
