@@ -14,8 +14,6 @@ from tests.carla_server import Served
 pytestmark = pytest.mark.carla
 NEVER = 4_000_000_000
 
-# ---------------------------------------------------------------- what values look like
-
 NUM, INT, STR, BOOL, BIN = "number", "whole number", "text", "switch", "bytes"
 V3 = (NUM, NUM, NUM)
 TF = (V3, V3)
@@ -249,7 +247,9 @@ def born(raw: Raw) -> dict[str, int]:
         "vehicle": raw.spawn("vehicle.tesla.model3", [[0.0, 0.0, z], DOWN]),
         "walker": raw.spawn("walker.pedestrian.0002", [[20.0, 0.0, z], DOWN]),
         "camera": raw.spawn("sensor.camera.rgb"),
-        "light": next(a[0] for a in raw.value("get_actors_by_id", list(range(1, 200))) if a[2][1].endswith("_light")),
+        "light": next(
+            a[0] for a in raw.value("get_actors_by_id", list(range(1, 1 << 16))) if a[2][1].endswith("_light")
+        ),
     }
 
 

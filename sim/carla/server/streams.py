@@ -98,7 +98,7 @@ class Streams:
         if not subscribers:
             return
         length = LENGTH.pack(sum(memoryview(part).nbytes for part in parts))
-        flat = [memoryview(part).cast("B") for part in parts]
+        flat = [memoryview(part).cast("B") for part in parts if memoryview(part).nbytes]
         for subscriber in list(subscribers):
             if subscriber.out.waiting > QUEUE_BYTES or subscriber.out.frames > QUEUE_FRAMES:
                 subscriber.lost += 1
