@@ -50,8 +50,6 @@ def unlike(value: Any, shape: Any, at: str = "") -> str:
     )
 
 
-# ---------------------------------------------------------------- the calls (section 6 of the wire's description)
-
 CAR = [0, "vehicle.tesla.model3", [["role_name", 4, "hero"]]]
 FAR_OFF = [[0.0, 0.0, -300.0], [0.0, 0.0, 0.0]]
 CLEAR = [5.0, 0.0, 0.0, 10.0, 0.0, 60.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0]
@@ -308,9 +306,6 @@ def test_calls_about_nobody(raw: Raw, id_: int) -> None:
             assert is_error(result, shape) and str(id_) in result[0][1][0], (name, result)
         else:
             assert not wrong(result, shape, value) or is_error(result, shape), (name, result)
-
-
-# ---------------------------------------------------------------- commands
 
 
 def commands(ids: dict[str, int], car_physics: Any) -> list[tuple[int, list[Any]]]:
