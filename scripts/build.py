@@ -87,10 +87,13 @@ def build_scenario(
     """Map, route and traffic of the drive. `text_of`: gives a map's OpenDRIVE by its name and, where there is one, its
     file, in place of the file itself."""
     from planning.route import plan_route, random_route
-    from sim.scenarios import choose, resolve
+    from sim.scenarios import Spec, choose, resolve
     from stack.opendrive import build_graph
 
-    spec = choose(settings.scenario, settings.map)
+    if text_of and settings.map and not settings.scenario:
+        spec = Spec(map=settings.map, name=Path(settings.map).stem)  # whose map only a server may know
+    else:
+        spec = choose(settings.scenario, settings.map)
     road_map = _road_map(spec.map, text_of)
     graph = build_graph(road_map)
 

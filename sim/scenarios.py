@@ -19,6 +19,7 @@ from stack.config import load
 from stack.lanegraph import LaneGraph, Route
 from stack.loop import Scenario
 from stack.messages import Rig
+from stack.opendrive import find_map
 
 FOLDER = Path(__file__).parents[1] / "configs/scenarios"
 DEFAULT = "town"
@@ -80,7 +81,7 @@ def choose(scenario: str | None = None, map_: str | None = None) -> Spec:
     if scenario is None:
         if map_ is None:
             return choose(DEFAULT)
-        return Spec(map=str(map_), name=Path(map_).stem)
+        return Spec(map=str(map_), name=find_map(map_).stem)
     file = Path(scenario) if scenario.endswith((".yaml", ".yml")) else FOLDER / f"{scenario}.yaml"
     if not file.is_file():
         raise ValueError(
