@@ -16,6 +16,12 @@ LONGEST_FIRST = (
 )  # fmt: skip
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--carla-host", default="", help="A CARLA server for the tests marked unreal.")
+    parser.addoption("--carla-port", default="2000", help="Its port.")
+    parser.addoption("--carla-map", default="Town10HD_Opt", help="A map that it has.")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # xdist would send the files with most tests first, however short these are
 
