@@ -65,6 +65,15 @@ class Controls:
         if jump and c["flies"][row] == GROUND and c["driver"][row] != Driver.PLACED:
             c["vz_mps"][row], c["flies"][row] = JUMP_MPS, AIR
 
+    def lead(self, row: int, pose: Pose, speed_mps: float) -> None:
+        """A walker whose way is worked out elsewhere: it is put there and walks on ahead until it is put elsewhere. It can
+        be hit as any other; one that was thrown stays where it lies."""
+        if self._c["thrown"][self._row(row)]:
+            return
+        self.simulate(row, True)
+        self.place(row, pose)
+        self.walk(row, (np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)), speed_mps)
+
     # ---------------------------------------------------------------- places and velocities
 
     def place(self, row: int, pose: Pose) -> None:

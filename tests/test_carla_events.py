@@ -155,3 +155,30 @@ def test_several_clients_hear_one_sensor(served: Served, world: carla.World) -> 
         assert [each.next().frame for _ in range(10)] == frames
     for each in listening:
         each.sensor.stop()
+
+
+def test_a_car_throws_a_walker_of_the_crowd(world: carla.World) -> None:
+    """One with a `controller.ai.walker`, which says each tick where it is to be."""
+    point = world.get_map().get_spawn_points()[3]
+    ahead = point.get_forward_vector()
+    walker = spawned(world, "walker.pedestrian.0001", HERE(point.location + ahead * 15.0 + carla.Location(z=1.0)))
+    world.tick()
+    mind = spawned(world, "controller.ai.walker", HERE(), walker)
+    world.tick()
+    mind.start()
+    mind.set_max_speed(0.0)
+    ticked(world, 3)
+    stood = walker.get_location()
+    car = spawned(world, "vehicle.tesla.model3", HERE(stood - ahead * 12.0 - carla.Location(z=0.4), point.rotation))
+    hits: list[carla.CollisionEvent] = []
+    sensor = spawned(world, "sensor.other.collision", HERE(), car)
+    sensor.listen(hits.append)
+    ticked(world, 5)
+    car.set_target_velocity(ahead * 10.0)
+    ticked(world, 40)
+    assert {event.other_actor.id for event in hits} == {walker.id}
+    assert 400.0 < hits[0].normal_impulse.length() < 1500.0  # of a person of 75 kg, not of a wall
+    assert walker.get_location().distance(stood) > 5.0
+    mind.stop()
+    sensor.stop()
+    world.tick()

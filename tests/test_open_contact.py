@@ -144,6 +144,27 @@ def test_a_walker_is_thrown_and_walks_on() -> None:
     assert world.motion().velocity_mps[walker] == pytest.approx([0.0, -1.5, 0.0], abs=1e-5)
 
 
+def test_a_walker_that_is_led_is_thrown_too_and_led_on_afterwards() -> None:
+    """At the same place each tick, as a client's crowd does it: who drives into it feels a person, not a post."""
+    world = field()
+    row, walker = car(world, speed=10.0), world.add(Kind.PEDESTRIAN, PERSON_M, Pose(4.0, 0.0))
+    world.drive(row, 0.0, 1.0, 0.0)
+    far, waits = [], Pose(4.0, 0.0, 0.0, 1.0)
+    for _ in range(100):
+        world.lead(walker, waits, 0.0)
+        world.tick(0.05)
+        far.append(float(world.motion().xyz_m[walker, 0]))
+        if len(far) == 10:  # braking has hit already
+            assert world.motion().velocity_mps[row, 0] > 3.0
+            world.remove(row)
+    assert max(far) > 8.0 and far[-1] == pytest.approx(4.0)  # it lay, and is back where it is led
+    world.lead(walker, waits, 1.4)
+    world.tick(0.05)
+    step = 1.4 * 0.05 * np.array([np.cos(1.0), np.sin(1.0)])
+    assert world.motion().xyz_m[walker, :2] == pytest.approx([4.0, 0.0] + step, abs=1e-4)
+    assert np.hypot(*world.motion().velocity_mps[walker, :2]) == pytest.approx(1.4, abs=1e-4)
+
+
 def test_a_cone_is_driven_away_and_hardly_slows_the_car() -> None:
     world = field()
     row, cone = car(world, speed=10.0), world.add(Kind.PROP, CONE_M, Pose(5.0, 0.0))

@@ -136,8 +136,7 @@ def apply_walker_state(game: Any, caller: Any, id_: int, transform: list[Any], s
     if not actor.is_walker:
         raise Failed(f"actor {id_} is no walker")
     at, fast = pose(transform), number(speed, "speed", -FASTEST_MPS, FASTEST_MPS)
-    game.world.simulate(actor.row, False)
-    game.world.place(actor.row, at)
+    game.world.lead(actor.row, at, fast)
     game.episode.actors.records["speed"][actor.at] = fast
 
 
