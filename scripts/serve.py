@@ -11,8 +11,8 @@ import torch
 
 
 def run(map_: str | None, host: str, port: int, maps: Path | None, device: str, tidy: bool, verbose: bool) -> None:
-    """Serve. Raises ValueError for an unknown map, a folder that is not there and a port that is taken."""
-    from scripts.build import device_of
+    """Serve. Raises ValueError for an unknown map, a folder that is not there, a port that is taken, and CUDA, which the
+    open world has no use for."""
     from sim.carla.server.serve import Server
     from sim.carla.server.town import STAND_IN
     from sim.carla.server.wire import Failed
@@ -21,6 +21,8 @@ def run(map_: str | None, host: str, port: int, maps: Path | None, device: str, 
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="serve: %(message)s"
     )
+    if device == "cuda":
+        raise ValueError("--device: found cuda, expected cpu (or auto, which is the same here)")
     if maps is not None and not maps.is_dir():
         raise ValueError(f"--maps: found no folder {maps}, expected one with .xodr files")
     town = map_ or STAND_IN
@@ -29,7 +31,7 @@ def run(map_: str | None, host: str, port: int, maps: Path | None, device: str, 
             raise ValueError(f"--map: found no file {town}, expected an .xodr file or a name of `ringroad maps list`")
         maps, town = Path(town).parent, Path(town).stem
     try:
-        server = Server(town, host, port, maps, device_of(device), tidy)
+        server = Server(town, host, port, maps, "cpu", tidy)
     except Failed as error:
         raise ValueError(f"--map: {error}") from None
     except OSError as error:

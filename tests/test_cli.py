@@ -57,6 +57,9 @@ def test_help_names_every_verb() -> None:
         (["drive", "--weather", "hail", "--perception", "oracle", "--controller", "classical"], "hail"),
         (["drive", "--seed", "minus"], "'minus'"),
         (["drive", "--world", "moon"], "'moon'"),
+        (["serve", "--port", "0", "--map", "nowhere"], "nowhere"),
+        (["serve", "--port", "0", "--maps", "nowhere"], "no folder nowhere"),
+        (["serve", "--port", "0", "--device", "cuda"], "--device: found cuda"),
         (["drive", "--route", "3:x,4:1"], "3:x"),
         (["replay", "none.mcap"], "none.mcap"),
     ],
@@ -97,3 +100,20 @@ def test_json_on_standard_output_is_alone_there() -> None:
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["status"] in ("perfect", "completed") and result["route_completion"] > 0.9
+
+
+def test_a_server_is_the_cpu_s_where_there_is_cuda_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scripts import serve
+    from sim.carla.server import serve as server
+
+    asked: list[str] = []
+
+    def taken(*arguments: object) -> None:
+        asked.append(str(arguments[4]))
+        raise OSError(98, "taken")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(server, "Server", taken)
+    with pytest.raises(ValueError, match="cannot listen there"):
+        serve.run(None, "127.0.0.1", 0, None, "auto", False, False)
+    assert asked == ["cpu"]

@@ -32,20 +32,21 @@ class Server:
     ) -> None:  # fmt: skip
         """`tidy`: a client's actors go with it. Raises Failed for an unknown map, OSError where a port is taken."""
         load_all()
-        self._selector = selectors.DefaultSelector()
         self._tidy = tidy
-        self._wake, self._waker = socket.socketpair()
-        self._wake.setblocking(False)
-        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
-        self._listener = Listener(self._selector, host, port, self._handle, self._left)
-        self.host, self.port = self._listener.sock.getsockname()
-        wanted = stream_port if stream_port is not None else (self.port + 1 if port else 0)
-        try:
+        with contextlib.ExitStack() as opened:  # what is open by then is closed where the rest fails
+            self._selector = opened.enter_context(selectors.DefaultSelector())
+            self._wake, self._waker = (opened.enter_context(end) for end in socket.socketpair())
+            self._wake.setblocking(False)
+            self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
+            self._listener = Listener(self._selector, host, port, self._handle, self._left)
+            opened.callback(self._listener.close)
+            self.host, self.port = self._listener.sock.getsockname()
+            wanted = stream_port if stream_port is not None else (self.port + 1 if port else 0)
             self.streams = Streams(self._selector, host, wanted)
-        except OSError:
-            self._listener.close()
-            raise
-        self.game = Game(Atlas(maps, device), town, self.streams, self.host, recordings)
+            opened.callback(self.streams.close)
+            self.game = Game(Atlas(maps, device), town, self.streams, self.host, recordings)
+            opened.callback(self.game.recorder.stop)
+            self._opened = opened.pop_all()
         self._stopping, self._episode = False, self.game.episode
         self._next_tick = time.monotonic()
         self._polls: list[tuple[float, Any, int]] = []  # when to answer: caller, request
@@ -56,12 +57,7 @@ class Server:
             while not self._stopping:
                 self._turn()
         finally:
-            self._listener.close()
-            self.streams.close()
-            self.game.recorder.stop()
-            self._selector.close()
-            self._wake.close()
-            self._waker.close()
+            self._opened.close()
 
     def stop(self) -> None:
         """Ask the loop to end; safe from other threads and signal handlers."""
