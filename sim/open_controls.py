@@ -3,6 +3,7 @@ forces. World frame, SI; a row that holds nobody is a ValueError."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,7 +47,7 @@ class Controls:
     ) -> None:
         """Pedals 0..1, steer -1..1 (left positive). The hand brake acts as a brake pedal of HAND_BRAKE_MPS2."""
         c, row = self._c, self._row(row)
-        if row not in self._params or not np.isfinite((throttle, brake, steer)).all():
+        if row not in self._params or not math.isfinite(throttle + brake + steer):
             raise ValueError(
                 f"drive: found {throttle}, {brake}, {steer}, expected finite throttle, brake, steer of a vehicle"
             )

@@ -118,7 +118,8 @@ class Visit:
             car.set_autopilot(True, TM_PORT)
 
     def take_back(self) -> None:
-        """From the TrafficManager; the cars stop where they are."""
+        """From the TrafficManager, which may have destroyed some that stood too long; the others stop where they are."""
+        self.cars = [car for car in self.cars if car.is_alive]
         for car in self.cars:
             car.set_autopilot(False, TM_PORT)
         self.world.tick()

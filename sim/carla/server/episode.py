@@ -17,6 +17,7 @@ from sim.carla.server.town import STOP_BOX_M, Town
 from sim.carla.server.values import U8, text, whole
 from sim.carla.server.wire import HEADER, SNAPSHOT, Failed, Light, Stream
 from sim.geometry import EMERGENCY_LOOK
+from sim.open_world import Contact
 from stack.frames import F64, Pose, inverse
 from stack.labels import Kind
 
@@ -44,6 +45,7 @@ class Episode:
         if town.hidden:
             town.show(set(town.hidden), True)
         self._ticks = 0
+        self._contacts: dict[int, list[Contact]] | None = None  # of the last tick by row, once somebody has asked
         self._add_fixtures()
         self._fill()
 
@@ -217,6 +219,7 @@ class Episode:
         self.world.tick(dt_s)
         keeper.fetch(self)
         self.lights.advance(dt_s)
+        self._contacts = None
         self._ticks += 1
         self.frame += 1
         self.seconds += dt_s
@@ -224,6 +227,14 @@ class Episode:
         if self.lights.changed:
             self.show_lights()
         self._fill()
+
+    def contacts_of(self, row: int) -> list[Contact]:
+        """What a body of the open world touched in the last tick."""
+        if self._contacts is None:
+            self._contacts = {}
+            for contact in self.world.contacts():
+                self._contacts.setdefault(contact.row, []).append(contact)
+        return self._contacts.get(row, [])
 
     def show_lights(self) -> None:
         """Hand the lights' states to whoever draws them."""

@@ -35,9 +35,7 @@ def collisions(game: Any, sensor: Actor) -> list[bytes]:
     if parent is None or parent.row < 0:
         return []
     out = []
-    for contact in game.world.contacts():
-        if contact.row != parent.row:
-            continue
+    for contact in game.episode.contacts_of(parent.row):
         other = actors.by_row.get(contact.other)
         seen = wire_actor(game, other) if other is not None else scenery(game, contact.point_m)
         out.append(msgpack.packb([wire_actor(game, parent), seen, convert.location(contact.impulse_ns)]))
@@ -46,13 +44,11 @@ def collisions(game: Any, sensor: Actor) -> list[bytes]:
 
 def scenery(game: Any, point_m: F64) -> list[Any]:
     """What stands at a point of the map, as an actor without a number."""
-    label = Semantic.STATIC
-    nearest = NEAR_M
-    for item in game.episode.town.objects:
-        place, half = np.array(convert.location(item.wire[1][0])), item.wire[1][1]
-        away = float(np.hypot(*(place[:2] - point_m[:2]))) - max(half[0], half[1])
-        if away < nearest:
-            nearest, label = away, Semantic(item.label)
+    places, reach = game.episode.town.object_reach
+    away = np.hypot(*(places - point_m[:2]).T) - reach
+    nearest = int(np.argmin(away)) if len(away) else -1
+    near = nearest >= 0 and away[nearest] < NEAR_M
+    label = Semantic(game.episode.town.objects[nearest].label) if near else Semantic.STATIC
     return [0, 0, [0, f"static.{label.name.lower().replace('_', '')}", []], NO_BOX, bytes([int(label)]), b""]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.carla import convert
 from sim.carla.server.lights import Lights
 from sim.carla.server.objects import Thing, street_lamps, things
 from sim.carla.server.wire import Failed
@@ -72,6 +73,13 @@ class Town:
     def objects(self) -> list[Thing]:
         """Environment objects."""
         return things(self.world.geometry.static, self.world.scenery.static_boxes, self.graph)
+
+    @cached_property
+    def object_reach(self) -> tuple[F64, F64]:
+        """Middles (N, 2) of the environment objects in plan, world frame, and how far each reaches from there (N,), m."""
+        boxes = [item.wire[1] for item in self.objects]
+        middles = np.array([convert.location(box[0])[:2] for box in boxes], float).reshape(-1, 2)
+        return middles, np.array([max(box[1][:2]) for box in boxes], float)
 
     def show(self, ids: set[int], on: bool) -> None:
         """Show or hide environment objects, for cameras and LiDAR; what is hidden can still be run into."""

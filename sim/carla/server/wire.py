@@ -96,3 +96,9 @@ RECORD: Any = np.dtype(
      "itemsize": 119}
 )  # fmt: skip
 """One actor of a snapshot: 119 bytes, of which the last 54 are a union by what the actor is."""
+CONTROLS = ("throttle", "steer", "brake", "hand_brake", "reverse", "manual", "gear")
+CONTROL: Any = np.dtype(
+    {"names": CONTROLS, "formats": [FIELDS[name][0] for name in CONTROLS],
+     "offsets": [FIELDS[name][1] for name in CONTROLS], "itemsize": RECORD.itemsize}
+)  # fmt: skip
+"""What a record says of a vehicle's control, to be written at once."""

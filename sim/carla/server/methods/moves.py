@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sim.carla import convert
-from sim.carla.server.methods import answers
+from sim.carla.server.methods import METHODS, answers
 from sim.carla.server.methods.actors import alive
 from sim.carla.server.values import FASTEST_MPS, number, numbers, place, pose, vector
 from sim.carla.server.wire import Failed
@@ -158,8 +158,6 @@ def spawn_command(game: Any, caller: Any, body_: list[Any]) -> int:
 
 def _call(name: str) -> Callable[..., Any]:
     def command(game: Any, caller: Any, body_: list[Any]) -> int:
-        from sim.carla.server.methods import METHODS
-
         METHODS[name].function(game, caller, *body_)
         return int(body_[0])
 
@@ -173,8 +171,6 @@ def destroy_command(game: Any, caller: Any, body_: list[Any]) -> int:
 
 
 def light_command(game: Any, caller: Any, body_: list[Any]) -> int:
-    from sim.carla.server.methods import METHODS
-
     METHODS["set_vehicle_light_state"].function(game, caller, body_[0], [body_[1]])
     return int(body_[0])
 
@@ -196,9 +192,10 @@ def run(game: Any, caller: Any, command: Any) -> list[Any]:
     index = None
     try:
         ((index, body_),) = command
-        if int(index) not in COMMANDS:
+        carry_out = COMMANDS.get(int(index))
+        if carry_out is None:
             raise Failed(f"unknown command {index}")
-        return [[1, COMMANDS[int(index)](game, caller, body_)]]
+        return [[1, carry_out(game, caller, body_)]]
     except Failed as error:
         return [[0, [str(error)]]]
     except Exception as error:  # whatever is wrong with it, the others of its batch are carried out

@@ -10,7 +10,7 @@ from sim.carla.server.actors import Actor
 from sim.carla.server.methods import answers
 from sim.carla.server.methods.actors import alive, known
 from sim.carla.server.values import U32, numbers, whole
-from sim.carla.server.wire import Failed
+from sim.carla.server.wire import CONTROL, Failed
 
 ALL_DOORS = 6
 ACKERMANN_GAINS = [0.15, 0.0, 0.25, 0.01, 0.0, 0.01]
@@ -47,11 +47,7 @@ def apply_control(game: Any, caller: Any, id_: int, control: list[Any]) -> None:
 
 def note(game: Any, actor: Actor, control: list[Any]) -> None:
     """What the snapshots say about a vehicle's control from now on."""
-    record = game.episode.actors.records[actor.at : actor.at + 1]
-    for name, value in zip(
-        ("throttle", "steer", "brake", "hand_brake", "reverse", "manual", "gear"), control, strict=True
-    ):
-        record[name] = value
+    game.episode.actors.records.view(CONTROL)[actor.at] = tuple(control)
     actor.state["gear"] = int(control[6]) if control[5] else (-1 if control[4] else None)
 
 
