@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ import pytest
 
 from tests.carla_garbage import noise, wrong_call
 from tests.carla_raw import SYNCHRONOUS, Raw, frame, subscribed
-from tests.carla_server import Served
+from tests.carla_server import ROOT, Served, die_with_parent
 
 pytestmark = pytest.mark.carla
 MOST_GROWN_BYTES = 20e6
@@ -144,3 +147,284 @@ def test_ten_thousand_messages_leave_no_trace(own: Served) -> None:
     good.end()
     still_serves(own)
     assert memory_bytes(own) - before < MOST_GROWN_BYTES
+
+
+# ---------------------------------------------------------------- killed clients
+
+
+def doomed(server: Served) -> tuple[subprocess.Popen[str], int, list[int]]:
+    """A client under way: its process, its TrafficManager's port, its actors."""
+    command = [sys.executable, "-m", "tests.programs.doomed", str(server.port)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    assert process.stdout is not None
+    line = process.stdout.readline().split()
+    assert line[:2] == ["under", "way"], line
+    return process, int(line[2]), [int(number) for number in line[3:]]
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait(10)
+    assert process.stdout is not None
+    process.stdout.close()
+    time.sleep(0.3)  # the server finds out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tidy", [True, False])
+def test_a_killed_client_leaves_no_ghost(tidy: bool, tmp_path: Path) -> None:
+    """Need 35: nobody is left, so the world runs on by itself; the TrafficManager is forgotten, `--tidy` removes actors."""
+    server = Served(*(["--tidy"] if tidy else []), cwd=tmp_path)
+    try:
+        process, port, ids = doomed(server)
+        watcher = Raw(server.port)
+        assert watcher.value("is_traffic_manager_running", port) is True
+        assert watcher.value("get_episode_settings")[0] is True
+        killed(process)
+        assert watcher.value("is_traffic_manager_running", port) is False
+        assert watcher.value("get_episode_settings")[0] is True, "somebody is still there"
+        first = watcher.value("tick_cue")
+        assert watcher.value("tick_cue") == first + 1
+        there = [actor[0] for actor in watcher.value("get_actors_by_id", ids)]
+        assert sorted(there) == ([] if tidy else sorted(ids))
+        watcher.close()
+        with socket.create_connection(("127.0.0.1", server.port)):  # who says nothing is no client
+            time.sleep(0.3)
+            late = Raw(server.port)
+            assert late.value("get_episode_settings")[0] is False
+            stream = subscribed(server.stream_port, 1)
+            numbers = [struct.unpack_from("<QQ", frame(stream))[1] for _ in range(10)]
+            assert numbers == list(range(numbers[0], numbers[0] + 10))
+            stream.close()
+            late.close()
+    finally:
+        server.close()
+
+
+# ---------------------------------------------------------------- sockets that say nothing, or never read
+
+
+def camera_of(raw: Raw, **size: int) -> tuple[int, int]:
+    """A camera above the town: its actor and its stream."""
+    place = [[0.0, 0.0, 40.0], [-90.0, 0.0, 0.0]]
+    id_ = raw.spawn("sensor.camera.rgb", place, **size)
+    ((*_, token),) = raw.value("get_actors_by_id", [id_])
+    return id_, struct.unpack_from("<I", token)[0]
+
+
+def test_silent_sockets_hold_nobody_up(own: Served) -> None:
+    """200 connections that say nothing on either port, or only half of a stream's number, or one that is nobody's."""
+    raw = Raw(own.port)
+    raw.value("set_episode_settings", SYNCHRONOUS)
+    raw.value("tick_cue")
+    silent = [socket.create_connection(("127.0.0.1", own.port)) for _ in range(100)]
+    silent += [socket.create_connection(("127.0.0.1", own.stream_port)) for _ in range(100)]
+    for sock in silent[100:150]:
+        sock.sendall(b"\x01\x00")
+    for sock in silent[150:]:
+        sock.sendall(struct.pack("<I", 3_000_000_000))
+    times = []
+    for _ in range(50):
+        began = time.monotonic()
+        raw.value("tick_cue")
+        times.append(time.monotonic() - began)
+    assert max(times) < LONGEST_S and sorted(times)[25] < 0.05
+    for sock in silent[150:]:
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(1)
+    for sock in silent:
+        sock.close()
+    raw.close()
+
+
+def test_who_asks_for_a_stream_and_does_not_come_is_waited_for_once(own: Served) -> None:
+    raw, other = Raw(own.port), Raw(own.port)
+    raw.value("set_episode_settings", SYNCHRONOUS)
+    began = time.monotonic()
+    for _ in range(20):
+        other.value("get_sensor_token", 1)
+        raw.value("tick_cue")
+    assert time.monotonic() - began < 2.0, "20 times half a second"
+    with subscribed(own.stream_port, 1) as stream:  # it comes after all, and misses nothing
+        frame(stream)
+        other.value("get_sensor_token", 1)
+        with subscribed(own.stream_port, 1) as second:
+            wanted = raw.value("tick_cue")
+            assert struct.unpack_from("<QQ", frame(second))[1] in (wanted - 1, wanted)
+    other.close()
+    raw.close()
+
+
+@pytest.mark.slow
+def test_who_never_reads_loses_whole_frames_and_holds_up_nobody(own: Served) -> None:
+    """A subscriber of a camera of 640 x 360 that stops to read: ticks take as long as before, and what it finds in its
+    socket later are whole frames in order, with a gap."""
+    raw = Raw(own.port)
+    raw.value("set_episode_settings", SYNCHRONOUS)
+    _, stream = camera_of(raw, image_size_x=640, image_size_y=360)
+    raw.value("get_sensor_token", stream)  # the next tick waits for
+    reader = subscribed(own.stream_port, stream)
+    got: list[int] = []
+
+    def tick() -> float:
+        began = time.monotonic()
+        raw.value("tick_cue")
+        got.append(struct.unpack_from("<QQ", frame(reader))[1])
+        return time.monotonic() - began
+
+    usual = [tick() for _ in range(30)][10:]
+    raw.value("get_sensor_token", stream)
+    lazy = subscribed(own.stream_port, stream)
+    slowed = [tick() for _ in range(200)]
+    assert sorted(slowed)[100] < 2.0 * sorted(usual)[10]
+    assert got == list(range(got[0], got[0] + 230))
+    numbers: list[int] = []
+    lazy.settimeout(2.0)
+    while not numbers or numbers[-1] < got[-1]:
+        try:
+            body = frame(lazy)
+        except TimeoutError:
+            tick()  # what was queued is through: the next one must come
+            continue
+        kind, number, *_ = struct.unpack_from("<QQ", body)
+        width, height = struct.unpack_from("<II", body, 48)
+        assert (kind, width, height, len(body)) == (13, 640, 360, 60 + 640 * 360 * 4)
+        assert not numbers or number > numbers[-1]
+        numbers.append(number)
+    assert 60 < len(numbers) < 200
+    raw.close()
+    reader.close()
+    lazy.close()
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_a_message_that_is_too_long_ends_its_connection_alone(own: Served) -> None:
+    raw, other = Raw(own.port), Raw(own.port)
+    before = memory_bytes(own)
+    raw.sock.sendall(b"\x94\x00\x01\xdb\xff\xff\xff\xff")  # a method's name of 4 GB
+    sent, piece = 0, b"x" * (1 << 20)
+    with pytest.raises((OSError, EOFError)):
+        while sent < 200:
+            raw.sock.sendall(piece)
+            sent += 1
+        raw.reply()
+    assert sent < 100
+    assert other.value("version") == "0.9.16"
+    assert memory_bytes(own) - before < MOST_GROWN_BYTES
+    raw.close()
+    other.close()
+
+
+def test_replies_that_nobody_fetches_end_their_connection_alone(own: Served) -> None:
+    """A client asks for the map again and again and never reads."""
+    raw, other = Raw(own.port), Raw(own.port)
+    for _ in range(2000):
+        try:
+            raw.send("get_actor_definitions")
+        except OSError:
+            break
+    assert other.value("version") == "0.9.16"
+    raw.close()
+    other.close()
+
+
+def refused(*arguments: str) -> str:
+    """What `ringroad serve` says before it ends with exit code 2: one line."""
+    command = [sys.executable, "-m", "scripts.cli", "serve", "--device", "cpu", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Warp CUDA")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_served_is_said_in_one_line(own: Served, tmp_path: Path) -> None:
+    taken = refused("--port", str(own.port))
+    assert str(own.port) in taken and "in use" in taken
+    assert "Atlantis" in refused("--port", "0", "--map", "Atlantis")
+    assert str(tmp_path / "none") in refused("--port", "0", "--maps", str(tmp_path / "none"))
+    assert "none.xodr" in refused("--port", "0", "--map", str(tmp_path / "none.xodr"))
+    (tmp_path / "bad.xodr").write_text("<OpenDRIVE>\n<road></OpenDRIVE>")
+    assert "bad" in refused("--port", "0", "--map", str(tmp_path / "bad.xodr"))
+    assert "host.invalid" in refused("--port", "0", "--host", "host.invalid")
+
+
+@pytest.mark.slow
+def test_a_broken_map_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+    """The server starts, and says file and line to the client that wants it."""
+    (tmp_path / "cut.xodr").write_text("<OpenDRIVE>\n<header/>\n<road id='1'>\n")
+    (tmp_path / "latin.xodr").write_bytes(b"<OpenDRIVE name='\xe4'/>")
+    (tmp_path / "empty.xodr").write_text("")
+    server = Served("--maps", str(tmp_path), cwd=tmp_path)
+    try:
+        client = server.client()
+        for name, said in (("cut", r"cut\S*:\d+: "), ("latin", "latin"), ("empty", r"empty\S*:1: ")):
+            with pytest.raises(RuntimeError, match=said):
+                client.load_world(name)
+        assert client.get_world().get_map().name.endswith("town_a")
+    finally:
+        server.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_asked_to_and_a_recording_under_way_can_be_read(number: int, tmp_path: Path) -> None:
+    server = Served(cwd=tmp_path)
+    raw = Raw(server.port)
+    raw.value("set_episode_settings", SYNCHRONOUS)
+    raw.value("start_recorder", "under_way.rec", True)
+    for _ in range(10):
+        raw.value("tick_cue")
+    server.process.send_signal(number)
+    assert server.process.wait(10) == 0
+    with pytest.raises((EOFError, OSError)):
+        raw.value("version")
+    raw.close()
+    server.close()
+    again = Served(cwd=tmp_path)
+    reader = Raw(again.port)
+    assert "Frames: 10" in reader.value("show_recorder_file_info", "under_way.rec", False)
+    reader.close()
+    again.close()
+
+
+@pytest.mark.slow
+def test_a_recorder_that_cannot_write_says_so_and_the_drive_goes_on(tmp_path: Path) -> None:
+    server = Served(cwd=tmp_path, limit_bytes=200_000)  # as a disk that is full after so much
+    try:
+        raw = Raw(server.port)
+        raw.value("set_episode_settings", SYNCHRONOUS)
+        raw.value("start_recorder", "full.rec", True)
+        for _ in range(50):
+            raw.value("tick_cue")
+        text = raw.value("show_recorder_file_info", "full.rec", False)
+        frames = int(text.split("Frames: ")[1].split()[0])
+        assert 2 < frames < 50
+        raw.call("stop_recorder")
+        for name in ("../../outside.rec", "/outside.rec"):  # the name alone counts
+            path = Path(raw.value("start_recorder", name, True))
+            assert path == (tmp_path / "out/recordings/outside.rec").resolve()
+        for name in ("", "..", ".", "/", "a\0b", "x" * 300, "..//"):
+            assert raw.call("start_recorder", name, True)[0][0] == 0, name
+        raw.close()
+    finally:
+        server.close()
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"full.rec", "outside.rec"}
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("no folder")
+    server = Served(cwd=tmp_path)
+    try:
+        raw = Raw(server.port)
+        ((good, said),) = raw.call("start_recorder", "x.rec", True)
+        assert good == 0 and "x.rec" in said[0] and "cannot be written" in said[0]
+        raw.value("tick_cue")
+        raw.close()
+    finally:
+        server.close()
