@@ -3,13 +3,14 @@
 import math
 import time
 from itertools import pairwise
+from typing import Any
 
 import carla
 import numpy as np
 import pytest
 
 from tests.carla_server import Served
-from tests.carla_steps import STEP_S, ticked
+from tests.carla_steps import STEP_S, Listening, spawned, ticked
 
 pytestmark = pytest.mark.carla
 
@@ -239,3 +240,27 @@ def test_rays_meet_the_ground_and_the_cars(world: carla.World) -> None:
     labels = [(h.label, h.location) for h in world.cast_ray(start, end)]
     cars = [place for label, place in labels if label == carla.CityObjectLabel.Car]
     assert cars and np.hypot(cars[0].x - start.x, cars[0].y - start.y) == pytest.approx(12.0 - 2.45, abs=0.4)
+
+
+def test_hidden_objects_are_not_in_the_picture_until_they_are_shown_again(world: carla.World) -> None:
+    building = max(
+        world.get_environment_objects(carla.CityObjectLabel.Buildings), key=lambda o: o.bounding_box.extent.x
+    )
+    box = building.bounding_box
+    above = carla.Transform(box.location + carla.Location(z=box.extent.z + 15.0), carla.Rotation(pitch=-90.0))
+    kinds = ("sensor.camera.rgb", "sensor.camera.semantic_segmentation")
+    cameras = [Listening(spawned(world, kind, above, image_size_x=64, image_size_y=64, fov=30)) for kind in kinds]
+
+    def look() -> list[Any]:
+        frame = world.tick()
+        return [np.frombuffer(c.until(frame).raw_data, np.uint8).reshape(64, 64, 4) for c in cameras]
+
+    colours, labels = look()
+    assert (labels[..., 2] == int(carla.CityObjectLabel.Buildings)).mean() > 0.9
+    world.enable_environment_objects({building.id}, False)
+    hidden = look()
+    assert (hidden[1][..., 2] == int(carla.CityObjectLabel.Buildings)).mean() < 0.1
+    assert np.abs(hidden[0][..., :3].astype(float) - colours[..., :3]).mean() > 5.0
+    world.enable_environment_objects({building.id}, True)
+    again = look()
+    assert np.array_equal(again[1], labels)
