@@ -105,7 +105,7 @@ def build_scenario(
     if not settings.cameras:
         rig = replace(rig, cameras=())
     scenario = resolve(spec, graph, settings.seed, plan_route, random_route, settings.route, settings.weather, rig)
-    if settings.rehearsed or settings.world == "carla":
+    if settings.rehearsed:
         scenario = replace(scenario, rehearsed=True)
     return scenario, road_map
 

@@ -134,7 +134,7 @@ def main() -> None:
     with server() as port:
         for seed in wanted.seeds:
             here = logged(DriveSettings(rehearsed=True, seed=seed), wanted.ticks)
-            there = logged(DriveSettings(world="carla", port=port, seed=seed), wanted.ticks)
+            there = logged(DriveSettings(world="carla", rehearsed=True, port=port, seed=seed), wanted.ticks)
             lines.append(row(seed, apart(here, there)))
             print(lines[-1], flush=True)
     if wanted.out:

@@ -42,6 +42,7 @@ class Role:
     params: VehicleParams | None
     look: int
     lift_m: float
+    parked: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Rehearsal:
         p = models[c["model"]]
         attributes = {"dynamics": "ringroad", "look": str(c["look"]), "role_name": "scenario"}
         size = (p.length_m, p.width_m, p.height_m)
-        return Role(f"vehicle.ringroad.{p.name}", attributes, p.kind_id, size, p, c["look"], 0.0)
+        parked = int(self._batch.state.numpy("driver")[0, row]) == Driver.NONE
+        return Role(f"vehicle.ringroad.{p.name}", attributes, p.kind_id, size, p, c["look"], 0.0, parked)
 
     def _read(self, before: Places | None) -> Places:
         x, y, z, yaw, pitch, centre = (

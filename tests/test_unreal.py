@@ -1,4 +1,4 @@
-"""Against a CARLA server of one's own, Unreal or not: pytest -m unreal --carla-host HOST [--carla-port 2000] [--carla-map Town10HD_Opt].
+"""Against a CARLA server of one's own: pytest -m unreal --carla-host HOST [--carla-port 2000] [--carla-map Town10HD_Opt].
 
 Skipped without --carla-host. What the server had before (settings, weather) it has again afterwards.
 """

@@ -1,6 +1,7 @@
-"""A CARLA server as a World: the stock client in synchronous mode, with rehearsed traffic and our rig.
+"""A CARLA server as a World: the stock client in synchronous mode, with our rig.
 
-Data of sensors are matched by frame. Settings and actors are handed back by `close`, whatever happened. Works against
+Traffic starts where our own would, and is driven by CARLA's TrafficManager; pedestrians are rehearsed, and in a
+rehearsed scenario so is everybody. Lights follow the scenario's seed. Data of sensors are matched by frame. Settings and actors are handed back by `close`, whatever happened. Works against
 `ringroad serve` and, as far as CARLA's published interface tells, against CARLA 0.9.16 (docs/carla.md).
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import math
 import queue
+import socket
 from typing import Any
 
 import numpy as np
@@ -56,8 +58,10 @@ class CarlaWorld:
         self._world = client.get_world()
         self._settings, self._weather = before
         self._spawned: list[Any] = []
+        self._actors: list[Any] = []
         self._queues: dict[str, queue.Queue[Any]] = {}
         self._fresh = True
+        self._manager: Any = None
 
     # ------------------------------------------------ the loop's side
 
@@ -71,7 +75,7 @@ class CarlaWorld:
         with _lost_is_said():
             with self.times.section("world"):
                 self._cast.step()
-                self._put(self._cast.places.moved)
+                self._put(self._cast.places.moved & self._placed)
                 self._show_lights()
                 self._drive(*(float(v) for v in command.pedals))
                 frame = self._world.tick(self._timeout_s)
@@ -137,6 +141,9 @@ class CarlaWorld:
         self._actors = self._spawn_roles()
         self._rows = {self._ego.id: 0} | {a.id: k + 1 for k, a in enumerate(self._actors) if a is not None}
         self._put(np.ones(len(self._actors), bool))
+        self._placed = np.ones(len(self._actors), bool)
+        if not scenario.rehearsed:
+            self._hand_over(scenario.seed)
         self._world.freeze_all_traffic_lights(True)
         self._lights: dict[str, Any] = {
             light.get_opendrive_id(): light for light in self._world.get_actors().filter("traffic.traffic_light")
@@ -184,13 +191,27 @@ class CarlaWorld:
                 self._spawned.append(actor)
         return actors
 
+    def _hand_over(self, seed: int) -> None:
+        """Leave the vehicles that drive to a TrafficManager of our own."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._manager_port = probe.getsockname()[1]
+        self._manager = self._client.get_trafficmanager(self._manager_port)
+        self._manager.set_synchronous_mode(True)
+        self._manager.set_random_device_seed(seed)
+        for k, (actor, role) in enumerate(zip(self._actors, self._cast.roles, strict=True)):
+            if actor is not None and role.params is not None and not role.parked:
+                self._placed[k] = False
+                actor.set_simulate_physics(True)
+                actor.set_autopilot(True, self._manager_port)
+
     def _blueprint(self, role: Role) -> Any:
         found = self._library.filter(role.blueprint)
         name = role.blueprint if len(found) else LIKE[role.blueprint.rsplit(".", 1)[-1]]
         blueprint = self._library.find(name)
         for key, value in role.attributes.items():
-            if blueprint.has_attribute(key):
-                blueprint.set_attribute(key, value)
+            if blueprint.has_attribute(key) and (key != "dynamics" or self.scenario.rehearsed):
+                blueprint.set_attribute(key, value)  # a TrafficManager steers as CARLA's vehicles need it
         return blueprint
 
     def _listen(self, scenario: Scenario) -> None:
@@ -211,15 +232,21 @@ class CarlaWorld:
 
     def _clear(self) -> None:
         """Stop and destroy all that was spawned."""
+        for actor in self._actors if self._manager is not None else ():
+            if actor is not None and actor.type_id.startswith("vehicle."):
+                actor.set_autopilot(False, self._manager_port)
         sensors = [actor for actor in self._spawned if actor.type_id.startswith("sensor.")]
         for sensor in sensors:
             sensor.stop()
         if sensors and self._world.get_settings().synchronous_mode:
             self._world.tick(self._timeout_s)
+        if self._manager is not None:  # it must not outlive the episode that it drives in
+            self._manager.shut_down()
+            self._manager = None
         if self._spawned:
             destroy = [self._carla.command.DestroyActor(actor.id) for actor in reversed(self._spawned)]
             self._client.apply_batch_sync(destroy, False)
-        self._spawned = []
+        self._spawned, self._actors = [], []
 
     # ------------------------------------------------ a tick
 
