@@ -102,6 +102,7 @@ def drive(
     [bold]ringroad drive[/]  drives the held-out town with network perception and the learned policy.
     [bold]ringroad drive --map Town01.xodr --seed 3 --record a.mcap --report out[/]
     """
+    from scripts.apart import again, is_child
     from scripts.drive import DriveSettings, run, settings_from
     from stack.config import read_yaml
 
@@ -115,6 +116,9 @@ def drive(
     values |= {key: value for key, value in flags.items() if value is not None}
     values |= {"device": device.value}
     settings: DriveSettings = settings_from(values, str(config) if config else "command line")
+    if settings.world == "carla" and not is_child():
+        kept = f"; what was recorded until then: {settings.record}.part" if settings.record else ""
+        raise typer.Exit(again(kept))
     result = run(settings, quiet=json_ == "-")
     emit(result, json_)
 
@@ -296,7 +300,8 @@ def main() -> None:
         raise SystemExit(2) from None
     except WorldLost as error:
         sys.stderr.write(f"ringroad: {error}\n")
-        raise SystemExit(1) from None
+        sys.stderr.flush()
+        os._exit(1)  # at once: threads of CARLA's client would end the process by a signal
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("ringroad: interrupted\n")
         raise SystemExit(130) from None

@@ -1,8 +1,9 @@
 """A CARLA server as a World: the stock client in synchronous mode, with our rig.
 
 Traffic starts where our own would, and is driven by CARLA's TrafficManager; pedestrians are rehearsed, and in a
-rehearsed scenario so is everybody. Lights follow the scenario's seed. Data of sensors are matched by frame. Settings and actors are handed back by `close`, whatever happened. Works against
-`ringroad serve` and, as far as CARLA's published interface tells, against CARLA 0.9.16 (docs/carla.md).
+rehearsed scenario so is everybody. Lights follow the scenario's seed. Data of sensors are matched by frame. Settings
+and actors are handed back by `close`, whatever happened. Works against `ringroad serve` and, as far as CARLA's
+published interface tells, against CARLA 0.9.16 (docs/carla.md).
 """
 
 from __future__ import annotations
