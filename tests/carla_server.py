@@ -63,3 +63,8 @@ class Served:
         self.process.wait(20)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def memory_bytes(server: Served) -> int:
+    """Resident, of the server's process."""
+    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import socket
 import struct
 import subprocess
@@ -18,7 +17,7 @@ import pytest
 
 from tests.carla_garbage import noise, wrong_call
 from tests.carla_raw import SYNCHRONOUS, Raw, frame, subscribed
-from tests.carla_server import ROOT, Served, die_with_parent
+from tests.carla_server import ROOT, Served, die_with_parent, memory_bytes
 
 pytestmark = pytest.mark.carla
 MOST_GROWN_BYTES = 20e6
@@ -31,11 +30,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     server = Served("--tidy", cwd=tmp_path_factory.mktemp("served"))
     yield server
     server.close()
-
-
-def memory_bytes(server: Served) -> int:
-    """Resident, of the server's process."""
-    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096
 
 
 class Good(threading.Thread):
@@ -296,135 +290,3 @@ def test_who_never_reads_loses_whole_frames_and_holds_up_nobody(own: Served) -> 
     raw.close()
     reader.close()
     lazy.close()
-
-
-# ---------------------------------------------------------------- limits
-
-
-def test_a_message_that_is_too_long_ends_its_connection_alone(own: Served) -> None:
-    raw, other = Raw(own.port), Raw(own.port)
-    before = memory_bytes(own)
-    raw.sock.sendall(b"\x94\x00\x01\xdb\xff\xff\xff\xff")  # a method's name of 4 GB
-    sent, piece = 0, b"x" * (1 << 20)
-    with pytest.raises((OSError, EOFError)):
-        while sent < 200:
-            raw.sock.sendall(piece)
-            sent += 1
-        raw.reply()
-    assert sent < 100
-    assert other.value("version") == "0.9.16"
-    assert memory_bytes(own) - before < MOST_GROWN_BYTES
-    raw.close()
-    other.close()
-
-
-def test_replies_that_nobody_fetches_end_their_connection_alone(own: Served) -> None:
-    """A client asks for the map again and again and never reads."""
-    raw, other = Raw(own.port), Raw(own.port)
-    for _ in range(2000):
-        try:
-            raw.send("get_actor_definitions")
-        except OSError:
-            break
-    assert other.value("version") == "0.9.16"
-    raw.close()
-    other.close()
-
-
-def refused(*arguments: str) -> str:
-    """What `ringroad serve` says before it ends with exit code 2: one line."""
-    command = [sys.executable, "-m", "scripts.cli", "serve", "--device", "cpu", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("Warp CUDA")]
-    assert len(lines) == 1, done.stderr
-    return lines[0]
-
-
-@pytest.mark.slow
-def test_what_cannot_be_served_is_said_in_one_line(own: Served, tmp_path: Path) -> None:
-    taken = refused("--port", str(own.port))
-    assert str(own.port) in taken and "in use" in taken
-    assert "Atlantis" in refused("--port", "0", "--map", "Atlantis")
-    assert str(tmp_path / "none") in refused("--port", "0", "--maps", str(tmp_path / "none"))
-    assert "none.xodr" in refused("--port", "0", "--map", str(tmp_path / "none.xodr"))
-    (tmp_path / "bad.xodr").write_text("<OpenDRIVE>\n<road></OpenDRIVE>")
-    assert "bad" in refused("--port", "0", "--map", str(tmp_path / "bad.xodr"))
-    assert "host.invalid" in refused("--port", "0", "--host", "host.invalid")
-
-
-@pytest.mark.slow
-def test_a_broken_map_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
-    """The server starts, and says file and line to the client that wants it."""
-    (tmp_path / "cut.xodr").write_text("<OpenDRIVE>\n<header/>\n<road id='1'>\n")
-    (tmp_path / "latin.xodr").write_bytes(b"<OpenDRIVE name='\xe4'/>")
-    (tmp_path / "empty.xodr").write_text("")
-    server = Served("--maps", str(tmp_path), cwd=tmp_path)
-    try:
-        client = server.client()
-        for name, said in (("cut", r"cut\S*:\d+: "), ("latin", "latin"), ("empty", r"empty\S*:1: ")):
-            with pytest.raises(RuntimeError, match=said):
-                client.load_world(name)
-        assert client.get_world().get_map().name.endswith("town_a")
-    finally:
-        server.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_when_asked_to_and_a_recording_under_way_can_be_read(number: int, tmp_path: Path) -> None:
-    server = Served(cwd=tmp_path)
-    raw = Raw(server.port)
-    raw.value("set_episode_settings", SYNCHRONOUS)
-    raw.value("start_recorder", "under_way.rec", True)
-    for _ in range(10):
-        raw.value("tick_cue")
-    server.process.send_signal(number)
-    assert server.process.wait(10) == 0
-    with pytest.raises((EOFError, OSError)):
-        raw.value("version")
-    raw.close()
-    server.close()
-    again = Served(cwd=tmp_path)
-    reader = Raw(again.port)
-    assert "Frames: 10" in reader.value("show_recorder_file_info", "under_way.rec", False)
-    reader.close()
-    again.close()
-
-
-@pytest.mark.slow
-def test_a_recorder_that_cannot_write_says_so_and_the_drive_goes_on(tmp_path: Path) -> None:
-    server = Served(cwd=tmp_path, limit_bytes=200_000)  # as a disk that is full after so much
-    try:
-        raw = Raw(server.port)
-        raw.value("set_episode_settings", SYNCHRONOUS)
-        raw.value("start_recorder", "full.rec", True)
-        for _ in range(50):
-            raw.value("tick_cue")
-        text = raw.value("show_recorder_file_info", "full.rec", False)
-        frames = int(text.split("Frames: ")[1].split()[0])
-        assert 2 < frames < 50
-        raw.call("stop_recorder")
-        for name in ("../../outside.rec", "/outside.rec"):  # the name alone counts
-            path = Path(raw.value("start_recorder", name, True))
-            assert path == (tmp_path / "out/recordings/outside.rec").resolve()
-        for name in ("", "..", ".", "/", "a\0b", "x" * 300, "..//"):
-            assert raw.call("start_recorder", name, True)[0][0] == 0, name
-        raw.close()
-    finally:
-        server.close()
-    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"full.rec", "outside.rec"}
-
-
-@pytest.mark.slow
-def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("no folder")
-    server = Served(cwd=tmp_path)
-    try:
-        raw = Raw(server.port)
-        ((good, said),) = raw.call("start_recorder", "x.rec", True)
-        assert good == 0 and "x.rec" in said[0] and "cannot be written" in said[0]
-        raw.value("tick_cue")
-        raw.close()
-    finally:
-        server.close()

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import carla
 import pytest
 
+from tests.carla_server import Served
 from tests.carla_steps import STEP_S, after, spawned, ticked
 
 pytestmark = pytest.mark.carla
@@ -161,3 +162,46 @@ def test_stop_signs_have_boxes_on_the_lane(world: carla.World) -> None:
         assert math.hypot(lane.transform.location.x - middle.x, lane.transform.location.y - middle.y) < 2.5
         assert sign.trigger_volume.extent.x > 1.0
     assert stops or not world.get_map().get_all_landmarks_of_type("206")
+
+
+def test_all_lights_are_there_from_the_first_snapshot(served: Served) -> None:
+    """Need 6."""
+    world = served.client().load_world("town_a")
+    wanted = len({m.id for m in world.get_map().get_all_landmarks_of_type("1000001")})
+    assert len(world.get_actors().filter("traffic.traffic_light")) >= wanted > 0
+
+
+def test_a_scenario_holds_a_light_with_very_long_times_until_all_are_reset(world: carla.World) -> None:
+    """Need 7."""
+    lights = lights_of(world)
+    first = [light.state for light in lights]
+    held = next(x for x in lights if x.state == STATE.Red)
+    held.set_state(STATE.Green)
+    for light in held.get_group_traffic_lights():
+        light.set_green_time(1e8)
+        light.set_yellow_time(1e8)
+        light.set_red_time(1e8)
+    ticked(world, 3)
+    assert held.state == STATE.Green and held.get_green_time() == pytest.approx(1e8)
+    ticked(world, 300)
+    states = [x.state for x in held.get_group_traffic_lights()]
+    ticked(world, 700)
+    assert [x.state for x in held.get_group_traffic_lights()] == states
+    world.reset_all_traffic_lights()
+    world.tick()
+    assert [light.state for light in lights] == first
+
+
+def test_street_lights_through_the_light_manager(world: carla.World) -> None:
+    """Need 26: a list that can be switched, and a call for day and night that is taken."""
+    ticked(world, 2)
+    manager = world.get_lightmanager()
+    lamps = manager.get_all_lights(carla.LightGroup.Street)
+    assert len(lamps) > 3
+    manager.turn_off(lamps[:2])
+    manager.set_intensities(lamps[2:3], [321.0])
+    manager.set_colors(lamps[2:3], [carla.Color(1, 2, 3)])
+    manager.set_day_night_cycle(False)
+    ticked(world, 3)
+    assert not any(manager.is_active(lamps[:2])) and manager.is_active(lamps[2:3]) == [True]
+    assert manager.get_intensity(lamps[2:3]) == pytest.approx([321.0])

@@ -85,3 +85,36 @@ def test_a_replay_can_begin_later_and_go_faster(served: Served, world: carla.Wor
 def test_a_file_that_is_not_there_is_said(served: Served, world: carla.World, name: str) -> None:
     with pytest.raises(RuntimeError, match=r"not found|expected the name"):
         served.client().show_recorder_file_info(name, False)
+
+
+def test_a_replay_can_leave_the_hero_and_the_spectator_alone(served: Served, world: carla.World) -> None:
+    """Need 33: the switches have effect."""
+    client = served.client()
+    client.start_recorder("alone.rec")
+    point = world.get_map().get_spawn_points()[3]
+    hero = spawned(world, "vehicle.tesla.model3", point, role_name="hero")
+    other = spawned(world, "vehicle.audi.tt", 40)
+    ticked(world, 10)
+    for car in (hero, other):
+        car.enable_constant_velocity(carla.Vector3D(6.0, 0.0, 0.0))
+    ticked(world, 60)
+    client.stop_recorder()
+    number = hero.id
+    went = hero.get_location().distance(point.location)
+    assert went > 10.0
+    for ignored in (False, True):
+        world = synchronous(client.load_world("town_a"))
+        client.set_replayer_ignore_hero(ignored)
+        client.set_replayer_ignore_spectator(ignored)
+        before = world.get_spectator().get_transform().location
+        client.replay_file("alone.rec", 0.0, 0.0, number)
+        ticked(world, 69)
+        cars = {car.type_id: car for car in world.get_actors().filter("vehicle.*")}
+        moved = cars["vehicle.tesla.model3"].get_location().distance(point.location)
+        assert (moved < 1.0) if ignored else (moved == pytest.approx(went, abs=1.0))
+        assert cars["vehicle.audi.tt"].get_velocity().length() == pytest.approx(6.0, abs=0.5)
+        followed = world.get_spectator().get_transform().location.distance(before)
+        assert (followed < 0.01) if ignored else (followed > 1.0)
+        client.stop_replayer(False)
+    client.set_replayer_ignore_hero(False)
+    client.set_replayer_ignore_spectator(False)

@@ -46,3 +46,11 @@ def test_traffic_in_a_free_running_world(served: Served) -> None:
     found = ran(served, "free", 8116)
     assert found["moved"] >= 0.6 * found["cars"]
     assert found["ticks"] > 150
+
+
+def test_hybrid_traffic_is_told_at_the_speed_at_which_it_goes(served: Served) -> None:
+    """Need 16: far from the hero the TrafficManager places its cars; their velocity is what takes them along."""
+    found = ran(served, "hybrid", 8117)
+    assert found["far"] > 100
+    assert found["gone_mps"] > 1.0
+    assert found["told_mps"] == pytest.approx(found["gone_mps"], rel=0.1)

@@ -1,6 +1,7 @@
 """The server as a whole, seen by the stock client: maps, settings, ticks, snapshots, weather, several clients."""
 
 import math
+import threading
 import time
 from itertools import pairwise
 from typing import Any
@@ -264,3 +265,33 @@ def test_hidden_objects_are_not_in_the_picture_until_they_are_shown_again(world:
     world.enable_environment_objects({building.id}, True)
     again = look()
     assert np.array_equal(again[1], labels)
+
+
+def test_a_second_thread_waits_for_the_ticks_of_the_first(served: Served, world: carla.World) -> None:
+    """Need 17: as the evaluator does; a thread sees whole snapshots, in order, and none twice."""
+    seen: list[tuple[int, float]] = []
+
+    def wait() -> None:
+        while len(seen) < 20:
+            snapshot = world.wait_for_tick(10.0)
+            seen.append((snapshot.frame, snapshot.timestamp.elapsed_seconds))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    deadline = time.time() + 20.0
+    while thread.is_alive() and time.time() < deadline:
+        world.tick()
+        time.sleep(0.005)
+    thread.join(10.0)
+    assert len(seen) == 20
+    assert all(b[0] > a[0] and b[1] - a[1] == pytest.approx((b[0] - a[0]) * STEP_S) for a, b in pairwise(seen))
+
+
+def test_hundreds_of_actors_are_all_in_the_snapshot(served: Served, world: carla.World) -> None:
+    blueprint = world.get_blueprint_library().find("static.prop.constructioncone")
+    places = [carla.Location(x=3.0 * (k % 20), y=3.0 * (k // 20), z=-100.0) for k in range(400)]
+    batch = [carla.command.SpawnActor(blueprint, carla.Transform(place)) for place in places]
+    ids = [reply.actor_id for reply in served.client().apply_batch_sync(batch, True)]
+    snapshot = world.get_snapshot()
+    for id_, place in zip(ids, places, strict=True):
+        assert snapshot.find(id_).get_transform().location.distance(place) < 1e-3

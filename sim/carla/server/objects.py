@@ -17,6 +17,7 @@ from stack.lanegraph import LaneGraph
 
 NEAR_M = 0.4  # faces so far outside a box still belong to it
 LAMP_APART_M = 2.0
+STREET = 2  # carla.LightGroup
 HEAD_HALF_M = (0.2, 0.2, 0.5)
 
 
@@ -80,5 +81,5 @@ def street_lamps(scenery: Scenery) -> list[list[Any]]:
             near = tree.query_ball_point(centres[k], LAMP_APART_M)
             taken[near] = True
             place = convert.location(centres[near].mean(axis=0))
-            out.append([len(out) + 1, place, 10000.0, 1, [255, 244, 214], True])
+            out.append([len(out) + 1, place, 10000.0, STREET, [255, 244, 214], True])
     return out
