@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +16,9 @@ pytestmark = pytest.mark.carla
 MOST_GROWN_BYTES = 20e6
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server for mistreatment."""
-    server = Served(cwd=tmp_path_factory.mktemp("served"))
-    yield server
-    server.close()
-
-
-def test_a_message_that_is_too_long_ends_its_connection_alone(own: Served) -> None:
-    raw, other = Raw(own.port), Raw(own.port)
-    before = memory_bytes(own)
+def test_a_message_that_is_too_long_ends_its_connection_alone(served: Served) -> None:
+    raw, other = Raw(served.port), Raw(served.port)
+    before = memory_bytes(served)
     raw.sock.sendall(b"\x94\x00\x01\xdb\xff\xff\xff\xff")  # a method's name of 4 GB
     sent, piece = 0, b"x" * (1 << 20)
     with pytest.raises((OSError, EOFError)):
@@ -37,14 +28,14 @@ def test_a_message_that_is_too_long_ends_its_connection_alone(own: Served) -> No
         raw.reply()
     assert sent < 100
     assert other.value("version") == "0.9.16"
-    assert memory_bytes(own) - before < MOST_GROWN_BYTES
+    assert memory_bytes(served) - before < MOST_GROWN_BYTES
     raw.close()
     other.close()
 
 
-def test_replies_that_nobody_fetches_end_their_connection_alone(own: Served) -> None:
+def test_replies_that_nobody_fetches_end_their_connection_alone(served: Served) -> None:
     """A client asks for the map again and again and never reads."""
-    raw, other = Raw(own.port), Raw(own.port)
+    raw, other = Raw(served.port), Raw(served.port)
     for _ in range(2000):
         try:
             raw.send("get_actor_definitions")
@@ -66,9 +57,9 @@ def refused(*arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_served_is_said_in_one_line(own: Served, tmp_path: Path) -> None:
-    taken = refused("--port", str(own.port))
-    assert str(own.port) in taken and "in use" in taken
+def test_what_cannot_be_served_is_said_in_one_line(served: Served, tmp_path: Path) -> None:
+    taken = refused("--port", str(served.port))
+    assert str(served.port) in taken and "in use" in taken
     assert "Atlantis" in refused("--port", "0", "--map", "Atlantis")
     assert str(tmp_path / "none") in refused("--port", "0", "--maps", str(tmp_path / "none"))
     assert "none.xodr" in refused("--port", "0", "--map", str(tmp_path / "none.xodr"))
