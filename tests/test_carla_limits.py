@@ -34,7 +34,7 @@ def test_a_message_that_is_too_long_ends_its_connection_alone(served: Served) ->
 
 
 def test_replies_that_nobody_fetches_end_their_connection_alone(served: Served) -> None:
-    """A client asks for the map again and again and never reads."""
+    """A client asks for all blueprints again and again and does not read."""
     raw, other = Raw(served.port), Raw(served.port)
     for _ in range(2000):
         try:
@@ -42,6 +42,9 @@ def test_replies_that_nobody_fetches_end_their_connection_alone(served: Served) 
         except OSError:
             break
     assert other.value("version") == "0.9.16"
+    with pytest.raises((OSError, EOFError)):
+        for _ in range(2000):
+            raw.reply()
     raw.close()
     other.close()
 
