@@ -23,7 +23,7 @@ from sim.carla.server.wire import failed
 log = logging.getLogger(__name__)
 MESSAGE_BYTES = 64 << 20  # of one request: a texture of 4 million pixels fits
 MESSAGE_ITEMS = 1 << 22  # of one list
-BACKLOG_BYTES = 256 << 20  # of replies that a client does not fetch
+BACKLOG_BYTES = 64 << 20  # of replies that a client does not fetch
 READ_BYTES = 1 << 14  # at a turn: a flood of small requests leaves room for those of others
 MOST_CALLERS = 1000
 SENT_AT_ONCE = 64  # parts
