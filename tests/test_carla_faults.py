@@ -21,7 +21,7 @@ from tests.carla_server import ROOT, Served, die_with_parent, memory_bytes
 
 pytestmark = pytest.mark.carla
 MOST_GROWN_BYTES = 20e6
-LONGEST_S = 1.0  # a good client's tick meanwhile: the server waits half a second for an announced subscriber
+LONGEST_S = 2.0  # a good client's tick meanwhile: the server waits a second for an announced subscriber
 
 
 @pytest.fixture(scope="module")

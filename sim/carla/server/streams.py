@@ -19,9 +19,7 @@ log = logging.getLogger(__name__)
 QUEUE_BYTES = 64 << 20  # for one subscriber, beyond which it loses frames
 QUEUE_FRAMES = 1000
 MOST_SUBSCRIBERS = 4000
-WAIT_S = (
-    2.0  # longest wait for a subscriber that has asked for a stream's token: on a busy machine it may take a second
-)
+WAIT_S = 1.0  # longest wait for a subscriber that has asked for a stream's token
 WORLD = 1  # number of the snapshots' stream
 
 
