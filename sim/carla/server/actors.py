@@ -130,6 +130,10 @@ class Registry:
         self.alive, self.by_row, self.children = {}, {}, {}
         self._order, self._stale = [], True
 
+    def changed(self) -> None:
+        """Where something stands in the records, or what is fixed to whom, is another."""
+        self._stale = True
+
     def known(self, id_: int) -> Actor | None:
         """Alive or remembered."""
         return self.alive.get(id_) or self.dead.get(id_)
@@ -152,7 +156,17 @@ class Groups:
         self.vehicles = [a for a in bodies if a.is_vehicle]
         self.vehicle_at = np.array([a.at for a in self.vehicles], np.int64)
         self.vehicle_row = np.array([a.row for a in self.vehicles], np.int64)
-        self.attached = [a for a in order if a.row < 0 and a.parent in alive]
-        self.lamps = [a for a in order if a.lamp >= 0]
-        self.lamp_at = np.array([a.at for a in self.lamps], np.int64)
-        self.lamp_index = np.array([a.lamp for a in self.lamps], np.int64)
+        attached = [a for a in order if a.row < 0 and a.parent in alive]
+        riders = [a for a in attached if alive[a.parent].row >= 0 and not a.level]  # fixed to a body
+        carriers = [alive[a.parent] for a in riders]
+        self.rider_at = np.array([a.at for a in riders], np.int64)
+        self.rider_place = np.array([a.place for a in riders], float).reshape(-1, 4, 4)
+        self.rider_row = np.array([a.row for a in carriers], np.int64)
+        self.rider_lift_m = np.array([a.lift_m for a in carriers], float)
+        self.carrier_at = np.array([a.at for a in carriers], np.int64)
+        self.others = [a for a in attached if a.level or alive[a.parent].row < 0]
+        lamps = [a for a in order if a.lamp >= 0]
+        self.lamp_at = np.array([a.at for a in lamps], np.int64)
+        self.lamp_index = np.array([a.lamp for a in lamps], np.int64)
+        self.actor_of_lamp = np.zeros(len(lamps), np.int64)
+        self.actor_of_lamp[self.lamp_index] = [a.id for a in lamps]

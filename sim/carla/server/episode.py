@@ -12,21 +12,16 @@ from sim.carla.catalogue import Blueprint, blueprint, checked, vehicle_params
 from sim.carla.server import keeper, physics
 from sim.carla.server.actors import Actor, Registry
 from sim.carla.server.lights import HEAD_M
-from sim.carla.server.physics import GEAR_FROM_MPS, TYRE_FRICTION
+from sim.carla.server.physics import TYRE_FRICTION
+from sim.carla.server.snapshot import Writer
 from sim.carla.server.town import STOP_BOX_M, Town
 from sim.carla.server.values import U8, text, whole
-from sim.carla.server.wire import HEADER, SNAPSHOT, Failed, Light, Stream
+from sim.carla.server.wire import HEADER, SNAPSHOT, Failed, Stream
 from sim.geometry import EMERGENCY_LOOK
 from sim.open_world import Contact
 from stack.frames import F64, Pose, inverse
 from stack.labels import Kind
 
-DEFAULT_LIMIT_KMH = 30.0
-LIMIT_EVERY = 10  # ticks between looks for the speed limit of vehicles that are put where they are
-LIGHT_NEAR_M = 5.0  # a vehicle is at a light when its front is so near the junction, or
-LIGHT_BRAKE_MPS2 = 8.0  # could stop at it no more gently than so
-LIGHT_FAR_M = 40.0
-PAST_M = 2.0  # beyond the line, before it has left the light behind
 WALKER_KG = 75.0
 
 
@@ -36,7 +31,7 @@ class Episode:
     def __init__(self, number: int, town: Town, first_id: int, first_frame: int) -> None:
         self.number, self.town, self.world = number, town, town.world
         self.frame, self.seconds, self.delta_s = first_frame, 0.0, 0.0
-        self.actors = Registry(first_id)
+        self.actors, self.writer = Registry(first_id), Writer(self)
         self.world.reset()
         self.lights = town.lights
         self.lights.reset()
@@ -47,7 +42,7 @@ class Episode:
         self._ticks = 0
         self._contacts: dict[int, list[Contact]] | None = None  # of the last tick by row, once somebody has asked
         self._add_fixtures()
-        self._fill()
+        self.writer.write(self._ticks)
 
     # ------------------------------------------------ actors
 
@@ -83,7 +78,7 @@ class Episode:
             half = [0.005 * float(values[f"extent_{axis}"]) * 2.0 for axis in "xyz"]
             self.friction[actor.id] = self.world.add_friction(pose, half, float(values["friction"]) / TYRE_FRICTION)
         self.actors.add(actor)
-        self._fill_one(actor)
+        self.writer.write_one(actor)
         return actor
 
     def _embody(self, actor: Actor, bp: Blueprint, pose: Pose) -> None:
@@ -163,7 +158,7 @@ class Episode:
             box = (sign.half_width_m, *STOP_BOX_M)
             actor = self._fixture(sign.type_id, pose, sign.box_xyz_m, sign.box_yaw_rad, box, sign.post.id)
             actor.tags = b"\x08"
-        self.actors._stale = True
+        self.actors.changed()
 
     def _fixture(
         self, type_id: str, pose: Pose, box_m: F64 | None = None, yaw: float = 0.0,
@@ -180,7 +175,7 @@ class Episode:
         self.actors.add(actor)
         if sign_id:
             self.actors.records["sign_id"][actor.at] = sign_id.encode()[:31]
-        self._fill_one(actor)
+        self.writer.write_one(actor)
         return actor
 
     # ------------------------------------------------ places
@@ -209,7 +204,9 @@ class Episode:
             self.world.place(actor.row, Pose(p.x_m, p.y_m, p.z_m - actor.lift_m, p.yaw_rad, p.pitch_rad, p.roll_rad))
         elif not actor.type_id.startswith("traffic."):
             actor.place = pose.matrix()
-            self._fill_one(actor)
+            if actor.parent:
+                self.actors.changed()
+            self.writer.write_one(actor)
 
     # ------------------------------------------------ the clock
 
@@ -226,7 +223,7 @@ class Episode:
         self.delta_s = dt_s
         if self.lights.changed:
             self.show_lights()
-        self._fill()
+        self.writer.write(self._ticks)
 
     def contacts_of(self, row: int) -> list[Contact]:
         """What a body of the open world touched in the last tick."""
@@ -248,138 +245,6 @@ class Episode:
         head = HEADER.pack(Stream.WORLD, self.frame, self.seconds, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         body = SNAPSHOT.pack(self.number, platform_s, self.delta_s, 0, 0, 0, flags)
         return head + body + self.actors.records.tobytes()
-
-    def _fill(self) -> None:
-        records, groups = self.actors.records, self.actors.groups()
-        if len(groups.body_at):
-            self._fill_bodies(records, groups)
-        if len(groups.vehicle_at):
-            self._fill_vehicles(records, groups)
-        for actor in groups.attached:
-            self._fill_one(actor)
-        self._fill_lamps(records, groups)
-
-    def _fill_bodies(self, records: Any, groups: Any) -> None:
-        at, rows, m = groups.body_at, groups.body_row, self.world.motion()
-        xyz = convert.locations(m.xyz_m[rows])
-        records["x"][at], records["y"][at], records["z"][at] = xyz[:, 0], xyz[:, 1], xyz[:, 2] + groups.lift_m
-        rpy = m.rpy_rad[rows]
-        pitch, yaw, roll = convert.angles_deg(rpy[:, 2], rpy[:, 1], rpy[:, 0])
-        records["pitch"][at], records["yaw"][at], records["roll"][at] = pitch, yaw, roll
-        records["velocity"][at] = convert.locations(m.velocity_mps[rows])
-        records["angular"][at] = convert.rates_deg(m.turn_radps[rows])
-        records["acceleration"][at] = convert.locations(m.accel_mps2[rows])
-
-    def _fill_vehicles(self, records: Any, groups: Any) -> None:
-        """Speed limits, and the lights that vehicles stand before."""
-        graph, at, rows = self.town.graph, groups.vehicle_at, groups.vehicle_row
-        state = self.world.state
-        lane = state.numpy("lane")[0, rows].astype(np.int64)
-        s_m = state.numpy("lane_s_m")[0, rows]
-        lost = lane < 0
-        if lost.any():
-            lane, s_m = self._look_for_lanes(rows, lane, s_m, lost)
-        on = lane >= 0
-        limit = np.where(on, graph.lane_limit_mps[lane] * 3.6, DEFAULT_LIMIT_KMH)
-        records["speed_limit"][at] = np.round(limit, 2)
-        vx = state.numpy("vx_mps")[0, rows]
-        automatic = np.where(records["reverse"][at] != 0, -1, 1 + np.searchsorted(GEAR_FROM_MPS, vx))
-        records["gear"][at] = np.where(records["manual"][at] != 0, records["gear"][at], automatic)
-        if not self.lights.lamps:
-            return
-        signal, to_end = self._signal_ahead[lane], graph.lane_length_m[lane] - s_m
-        centre, length = state.numpy("centre_m")[0, rows], state.numpy("length_m")[0, rows]
-        v = np.maximum(vx, 0.0)
-        front = to_end - centre - 0.5 * length
-        zone = LIGHT_NEAR_M + 0.1 * v + v * v / (2.0 * LIGHT_BRAKE_MPS2)
-        near = on & (signal >= 0) & (front < np.minimum(zone, LIGHT_FAR_M)) & (front > -PAST_M)
-        lamp = self._lamp_of_lane[lane]
-        records["has_light"][at] = near
-        records["light_id"][at] = np.where(near, self._actor_of_lamp[lamp], 0)
-        records["light_state"][at] = np.where(near, self._lamp_states[lamp], Light.GREEN)
-
-    def _look_for_lanes(self, rows: Any, lane: Any, s_m: Any, lost: Any) -> tuple[Any, Any]:
-        """Lanes of vehicles that are put where they are or have left the road; looked for now and then."""
-        if self._ticks % LIMIT_EVERY == 0 or not hasattr(self, "_found"):
-            m = self.world.motion()
-            some = rows[lost]
-            xy = m.xyz_m[some, :2].astype(np.float64)
-            near, s, d, _ = self.town.graph.nearest_lanes(
-                xy, m.rpy_rad[some, 2].astype(np.float64), z_m=m.xyz_m[some, 2]
-            )
-            good = np.abs(d) < 4.0
-            self._found = {int(r): (int(n), float(x)) for r, n, x, g in zip(some, near, s, good, strict=True) if g}
-        lane, s_m = lane.copy(), s_m.copy()
-        for k in np.flatnonzero(lost):
-            lane[k], s_m[k] = self._found.get(int(rows[k]), (-1, 0.0))
-        return lane, s_m
-
-    def _fill_one(self, actor: Actor) -> None:
-        """Place and state of one actor that is not among the bodies, or has just come."""
-        record = self.actors.records
-        p = convert.pose_of(self.matrix(actor))
-        (x, y, z), (pitch, yaw, roll) = convert.transform(p)
-        at = actor.at
-        record["x"][at], record["y"][at], record["z"][at] = x, y, z
-        record["pitch"][at], record["yaw"][at], record["roll"][at] = pitch, yaw, roll
-        parent = self.actors.alive.get(actor.parent)
-        if parent is not None:
-            record["velocity"][at] = record["velocity"][parent.at]
-
-    def _fill_lamps(self, records: Any, groups: Any) -> None:
-        lamps = self.lights.lamps
-        if not lamps:
-            return
-        at, index = groups.lamp_at, groups.lamp_index
-        state = np.array([lamp.state for lamp in lamps], np.uint8)
-        since = np.array([lamp.since_s for lamp in lamps])
-        records["lamp"][at] = state[index]
-        records["elapsed_s"][at] = self.lights.now_s - since[index]
-        self._lamp_states = state
-        if self._times_stale:
-            self._times_stale = False
-            for k, lamp in enumerate(lamps):
-                phase, group = self.lights.phase_of[k], self.lights.group_of[k]
-                row = self.actors.alive[lamp.actor].at
-                records["green_s"][row], records["yellow_s"][row] = phase.green_s, phase.yellow_s
-                records["red_s"][row], records["frozen"][row] = phase.red_s, group.frozen
-
-    _times_stale = True
-
-    def times_changed(self) -> None:
-        """Timing or freezing of lights was set: the next snapshot says so."""
-        self._times_stale = True
-
-    # ------------------------------------------------ lights by lane
-
-    @property
-    def _signal_ahead(self) -> Any:
-        return self._light_tables()[0]
-
-    @property
-    def _lamp_of_lane(self) -> Any:
-        return self._light_tables()[1]
-
-    @property
-    def _actor_of_lamp(self) -> Any:
-        return self._light_tables()[2]
-
-    def _light_tables(self) -> tuple[Any, Any, Any]:
-        """For each lane the signal at its end and the lamp on its road; for each lamp its actor."""
-        if not hasattr(self, "_tables"):
-            graph = self.town.graph
-            signal, lamp = np.full(graph.lanes + 1, -1, np.int64), np.zeros(graph.lanes + 1, np.int64)
-            by_road = {(k.signal, k.post.road): i for i, k in enumerate(self.lights.lamps)}
-            for lane in range(graph.lanes):
-                if graph.lane_junction[lane] >= 0:
-                    continue
-                ahead = [int(graph.lane_signal[n]) for n in graph.successors(lane)]
-                ahead = [s for s in ahead if s in self.lights.lamp_of_signal]
-                if ahead:
-                    signal[lane] = ahead[0]
-                    lamp[lane] = by_road.get((ahead[0], graph.lane_key[lane][0]), self.lights.lamp_of_signal[ahead[0]])
-            self._tables = signal, lamp, np.array([k.actor for k in self.lights.lamps], np.int64)
-        return self._tables
 
 
 def light_box(lamp: Any) -> list[Any]:

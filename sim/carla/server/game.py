@@ -62,7 +62,11 @@ class Game:
     # ------------------------------------------------ episodes and settings
 
     def load(self, name: str, reset_settings: bool = True) -> None:
-        """A new episode, on the same map where none is named. Nothing has changed where it cannot be loaded."""
+        """A new episode, on the same map where none is named. Nothing has changed where it cannot be loaded.
+
+        Until it ticks only new subscribers get its snapshot: a client whose old subscription tells it of the new episode
+        while it takes up the new one ends its TrafficManager in two threads, and crashes.
+        """
         town = self.atlas.load(name) if name else self.episode.town
         old = self.episode
         self.recorder.stop()
@@ -77,7 +81,6 @@ class Game:
         self._wet()
         self.sensors.set_weather()
         log.info("episode %d: %s", self.episode.number, town.name)
-        self.streams.publish(WORLD, self.snapshot())
 
     def apply(self, settings: list[Any]) -> None:
         self.settings = Settings.checked(settings)

@@ -75,6 +75,20 @@ class Town:
         return things(self.world.geometry.static, self.world.scenery.static_boxes, self.graph)
 
     @cached_property
+    def lights_ahead(self) -> tuple[Any, Any]:
+        """For each lane the signal at its end and the lamp on its road, (lanes + 1,): -1 and 0 for none and for no lane."""
+        graph, lights = self.graph, self.lights
+        signal, lamp = np.full(graph.lanes + 1, -1, np.int64), np.zeros(graph.lanes + 1, np.int64)
+        by_road = {(k.signal, k.post.road): i for i, k in enumerate(lights.lamps)}
+        for lane in np.flatnonzero(graph.lane_junction[: graph.lanes] < 0):
+            ahead = [int(graph.lane_signal[n]) for n in graph.successors(lane)]
+            first = next((s for s in ahead if s in lights.lamp_of_signal), None)
+            if first is not None:
+                signal[lane] = first
+                lamp[lane] = by_road.get((first, graph.lane_key[lane][0]), lights.lamp_of_signal[first])
+        return signal, lamp
+
+    @cached_property
     def object_reach(self) -> tuple[F64, F64]:
         """Middles (N, 2) of the environment objects in plan, world frame, and how far each reaches from there (N,), m."""
         boxes = [item.wire[1] for item in self.objects]

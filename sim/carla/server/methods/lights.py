@@ -36,7 +36,7 @@ def _set_time(name: str) -> Any:
     def set_time(game: Any, caller: Any, id_: int, seconds: float) -> None:
         value = number(seconds, f"{name} of traffic light {id_}", 0.0, LONGEST_S)
         setattr(game.episode.lights.phase_of[lamp_of(game, id_)], name, value)
-        game.episode.times_changed()
+        game.episode.writer.times_changed()
 
     return set_time
 
@@ -48,14 +48,14 @@ for _name, _field in (("green", "green_s"), ("yellow", "yellow_s"), ("red", "red
 @answers("freeze_traffic_light", "quiet")
 def freeze(game: Any, caller: Any, id_: int, on: bool) -> None:
     group_of(game, id_).frozen = bool(on)
-    game.episode.times_changed()
+    game.episode.writer.times_changed()
 
 
 @answers("freeze_all_traffic_lights", "quiet")
 def freeze_all(game: Any, caller: Any, on: bool) -> None:
     for group in game.episode.lights.groups:
         group.frozen = bool(on)
-    game.episode.times_changed()
+    game.episode.writer.times_changed()
 
 
 @answers("reset_traffic_light_group", "quiet")
