@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -13,19 +14,32 @@ SETTLED = 20  # loads until every map has been there and pools are filled
 GROWTH_MB = 20.0
 
 
-@pytest.mark.carla
-@pytest.mark.soak
-def test_a_long_run_loses_no_picture_and_keeps_no_memory(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
-    """The client's process ends by itself; every camera gives each tick's picture once and in order."""
-    arguments = [served.port, 8131, TICKS, LOADS, served.process.pid]
+pytestmark = pytest.mark.carla
+
+
+def soaked(served: Served, tm_port: int, ticks: int, loads: int) -> dict[str, Any]:
+    """What the program says of its run. Its process ends by itself; every camera gave each tick's picture once, in order."""
+    arguments = [served.port, tm_port, ticks, loads, served.process.pid]
     command = [sys.executable, "-m", "tests.programs.soak", *map(str, arguments)]
-    with capfd.disabled():  # it says every now and then how far it is
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=7000)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=7000)
     assert done.returncode == 0
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    assert found["ticks"] == TICKS and found["loads"] == LOADS
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (found["ticks"], found["loads"]) == (ticks, loads)
     assert found["wrong"] == []
     assert found["cars"] >= 40 and found["walkers"] >= 15
+    return found
+
+
+@pytest.mark.slow
+def test_a_traffic_manager_lives_through_loads_of_other_maps(served: Served) -> None:
+    """Its client once died of a snapshot that came while it changed maps."""
+    soaked(served, 8132, 150, 3)
+
+
+@pytest.mark.soak
+def test_a_long_run_loses_no_picture_and_keeps_no_memory(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    with capfd.disabled():  # it says every now and then how far it is
+        found = soaked(served, 8131, TICKS, LOADS)
     assert found["moved"] > 0.3
     held = found["server_mb"]
     assert held[-1] - held[SETTLED - 1] < GROWTH_MB

@@ -16,7 +16,7 @@ from sim.carla.catalogue import Blueprint
 from sim.carla.server.wire import RECORD, Light
 from stack.frames import F64
 
-DEAD_KEPT = 20_000
+DEAD_KEPT = 2_000  # the last ones; a dead vehicle takes 7 KB
 
 
 @dataclass(eq=False)

@@ -136,7 +136,9 @@ class Episode:
         """Keep of an actor that goes where it was last, and what it was like."""
         if actor.is_vehicle:
             physics.remember(actor, self)
-        actor.place, actor.row = place, -1
+        actor.place, actor.row, actor.owner = place, -1, None
+        if actor.is_sensor:
+            actor.values, actor.state = {}, {}  # with the pictures that some compare
 
     def _add_fixtures(self) -> None:
         """Spectator, lights and signs."""

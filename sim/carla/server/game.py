@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.carla.server import physics
-from sim.carla.server.actors import Actor
+from sim.carla.server.actors import DEAD_KEPT, Actor
 from sim.carla.server.episode import Episode
 from sim.carla.server.recorder import Recorder
 from sim.carla.server.replayer import Replayer
@@ -73,7 +73,7 @@ class Game:
         self.replayer.stop(keep_actors=True)
         self.sensors.clear()
         old.end()
-        self.tombstones = dict(list((self.tombstones | old.actors.dead).items())[-20_000:])
+        self.tombstones = dict(list((self.tombstones | old.actors.dead).items())[-DEAD_KEPT:])
         if reset_settings:
             self.settings = Settings()
         self.ackermann.clear()
