@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.carla_server import ROOT, Served
 
 TICKS, LOADS = 50_000, 100
 SETTLED = 20  # loads until every map has been there and pools are filled
+ROUND = 3  # maps that take turns, each of its own size
 GROWTH_MB = 20.0
 
 
@@ -42,4 +44,4 @@ def test_a_long_run_loses_no_picture_and_keeps_no_memory(served: Served, capfd: 
         found = soaked(served, 8131, TICKS, LOADS)
     assert found["moved"] > 0.3
     held = found["server_mb"]
-    assert held[-1] - held[SETTLED - 1] < GROWTH_MB
+    assert mean(held[-ROUND:]) - mean(held[SETTLED - ROUND : SETTLED]) < GROWTH_MB

@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from sim.carla.server import physics
+from sim.carla.server import memory, physics
 from sim.carla.server.actors import DEAD_KEPT, Actor
 from sim.carla.server.episode import Episode
 from sim.carla.server.recorder import Recorder
@@ -80,6 +80,8 @@ class Game:
         self.episode = Episode(old.number + 1, town, old.actors.next_id, old.frame + 1)
         self._wet()
         self.sensors.set_weather()
+        del old
+        memory.hand_back()
         log.info("episode %d: %s", self.episode.number, town.name)
 
     def apply(self, settings: list[Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim.carla import convert
+from sim.carla.server import memory
 from sim.carla.server.lights import Lights
 from sim.carla.server.objects import Thing, street_lamps, things
 from sim.carla.server.wire import Failed
@@ -178,6 +179,7 @@ class Atlas:
             except MapError as error:
                 raise Failed(f"map '{name}' cannot be read: {error}") from None
             self._towns = {name: town, **dict(list(self._towns.items())[:2])}  # three at most
+            memory.keep()
         return town
 
 
