@@ -19,7 +19,7 @@ from tests.carla_garbage import noise, wrong_call
 from tests.carla_raw import SYNCHRONOUS, Raw, frame, subscribed
 from tests.carla_server import ROOT, Served, die_with_parent, memory_bytes
 
-pytestmark = pytest.mark.carla
+pytestmark = [pytest.mark.carla, pytest.mark.slow]
 MOST_GROWN_BYTES = 20e6
 LONGEST_S = 2.0  # a good client's tick meanwhile: the server waits a second for an announced subscriber
 

@@ -12,7 +12,7 @@ import pytest
 from tests.carla_raw import SYNCHRONOUS, Raw
 from tests.carla_server import ROOT, Served, memory_bytes
 
-pytestmark = pytest.mark.carla
+pytestmark = [pytest.mark.carla, pytest.mark.slow]
 MOST_GROWN_BYTES = 20e6
 
 

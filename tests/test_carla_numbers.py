@@ -13,7 +13,7 @@ import pytest
 from tests.carla_server import Served
 from tests.carla_steps import Listening, car_at, spawned, synchronous, ticked, up
 
-pytestmark = pytest.mark.carla
+pytestmark = [pytest.mark.carla, pytest.mark.slow]
 NAN, INF = math.nan, math.inf
 EDGES = (NAN, INF, -INF, 1e30, -1e30, 1e11, 3e38)
 FAR_M = 1.001e6

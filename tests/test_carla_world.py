@@ -50,12 +50,14 @@ def test_an_unknown_map_is_refused_and_nothing_changes(served: Served, world: ca
     assert served.client().get_world().id == before
 
 
+@pytest.mark.slow
 def test_carlas_towns_that_are_not_there_are_stood_in_for(served: Served) -> None:
     world = served.client().load_world("Town10HD_Opt")
     assert world.get_map().name.rsplit("/", 1)[-1] == "Town10HD_Opt"
     assert len(world.get_map().get_spawn_points()) > 20
 
 
+@pytest.mark.slow
 def test_a_world_of_ones_own_opendrive(served: Served) -> None:
     client = served.client()
     text = client.load_world("rural").get_map().to_opendrive()
@@ -113,6 +115,7 @@ def test_a_step_that_cannot_be_is_refused(world: carla.World) -> None:
         world.apply_settings(settings)
 
 
+@pytest.mark.slow
 def test_free_running_keeps_up_with_the_clock(served: Served) -> None:
     world = served.client().load_world("rural")
     assert not world.get_settings().synchronous_mode
