@@ -1,22 +1,34 @@
 """One contract for every World: what a frame holds, how time goes, what left means, that truth stays apart."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
-from scripts.build import DriveSettings, Unguarded, build_scenario
-from sim.world import EmbeddedWorld
+from scripts.build import DriveSettings, Unguarded
+from scripts.worlds import prepare
 from stack.labels import LightState
-from stack.loop import TICK_S, Scenario
+from stack.loop import TICK_S, Scenario, World
 from stack.messages import Command, Control
+from stack.rates import StageTimes
 from stack.vehicle import load_vehicle, pedals
 
 EGO = load_vehicle("sedan")
 
 
-@pytest.fixture(scope="module")
-def scenario_and_world() -> tuple[Scenario, EmbeddedWorld]:
-    scenario, road_map = build_scenario(DriveSettings(perception="oracle", controller="classical"))
-    return scenario, EmbeddedWorld(road_map, "cpu")
+@pytest.fixture(
+    scope="module", params=["embedded", "rehearsed", pytest.param("carla", marks=(pytest.mark.carla, pytest.mark.slow))]
+)
+def scenario_and_world(request: pytest.FixtureRequest) -> Iterator[tuple[Scenario, World]]:
+    """Each world in turn: embedded, the same with rehearsed traffic, and that over a socket."""
+    more: dict[str, Any] = {} if request.param == "embedded" else {"rehearsed": True}
+    if request.param == "carla":
+        more |= {"world": "carla", "port": request.getfixturevalue("served").port}
+    scenario, _, make = prepare(DriveSettings(perception="oracle", controller="classical", **more), "cpu", StageTimes())
+    world = make()
+    yield scenario, world
+    world.close()
 
 
 def command(wheel_angle: float, accel: float, speed: float = 5.0) -> Command:
@@ -24,7 +36,7 @@ def command(wheel_angle: float, accel: float, speed: float = 5.0) -> Command:
     return Command(control, pedals(control, speed, 0.0, EGO))
 
 
-def test_frames_follow_the_clock_and_hold_the_rig(scenario_and_world: tuple[Scenario, EmbeddedWorld]) -> None:
+def test_frames_follow_the_clock_and_hold_the_rig(scenario_and_world: tuple[Scenario, World]) -> None:
     scenario, world = scenario_and_world
     frame = world.reset(scenario)
     assert frame.tick == 0 and not world.done and world.events() == ()
@@ -38,7 +50,7 @@ def test_frames_follow_the_clock_and_hold_the_rig(scenario_and_world: tuple[Scen
         assert frame.imu.accel_mps2[:, 2].mean() == pytest.approx(9.81, abs=0.7)
 
 
-def test_left_raises_y_of_the_car_and_ahead_is_ahead(scenario_and_world: tuple[Scenario, EmbeddedWorld]) -> None:
+def test_left_raises_y_of_the_car_and_ahead_is_ahead(scenario_and_world: tuple[Scenario, World]) -> None:
     scenario, world = scenario_and_world
     world.reset(scenario)
     start = world.truth().ego.pose
@@ -51,7 +63,7 @@ def test_left_raises_y_of_the_car_and_ahead_is_ahead(scenario_and_world: tuple[S
     assert ahead > 2.0 and left > 0.1 and world.truth().ego.yaw_rate_radps > 0.0
 
 
-def test_truth_agrees_with_itself(scenario_and_world: tuple[Scenario, EmbeddedWorld]) -> None:
+def test_truth_agrees_with_itself(scenario_and_world: tuple[Scenario, World]) -> None:
     scenario, world = scenario_and_world
     world.reset(scenario)
     truth = world.truth()
@@ -63,7 +75,7 @@ def test_truth_agrees_with_itself(scenario_and_world: tuple[Scenario, EmbeddedWo
         assert {int(i) + 1 for i in images.boxes.id} <= seen
 
 
-def test_same_seed_same_bytes_another_seed_others(scenario_and_world: tuple[Scenario, EmbeddedWorld]) -> None:
+def test_same_seed_same_bytes_another_seed_others(scenario_and_world: tuple[Scenario, World]) -> None:
     from dataclasses import replace
 
     scenario, world = scenario_and_world

@@ -311,7 +311,7 @@ class CarlaWorld:
         points = np.frombuffer(lidar.raw_data, np.float32).reshape(-1, 4)
         count = np.array([lidar.get_point_count(k) for k in range(lidar.channels)], np.int32)
         returns = np.frombuffer(radar.raw_data, np.float32).reshape(-1, 4)  # velocity, azimuth, altitude, depth
-        seen = np.stack([returns[:, 3], -returns[:, 1], returns[:, 2], returns[:, 0]], axis=-1)
+        seen = np.stack([returns[:, 3], convert.bearing(returns[:, 1]), returns[:, 2], returns[:, 0]], axis=-1)
         a, g = imu.accelerometer, imu.gyroscope
         telemetry = self._ego.get_telemetry_data()
         wheel = self._ego.get_wheel_steer_angle(self._carla.VehicleWheelLocation.FL_Wheel)

@@ -96,6 +96,11 @@ def poses_of(matrices: F64) -> tuple[F64, F64, F64, F64]:
     )  # fmt: skip
 
 
+def bearing(azimuth: Any) -> Any:
+    """Angle to the side, either way, number or array: left is positive here, right is there."""
+    return -azimuth
+
+
 def steer(value: float) -> float:
     """Steering -1..1, either way: left is positive here, right is there."""
     return -float(value)

@@ -118,7 +118,7 @@ class Reader:
         n = IMU_PER_TICK
         ideal = np.concatenate([raw.accel_mps2, raw.gyro_radps]).astype(np.float32)
         place = np.array(convert.place_of(raw.place_deg, self._georeference), np.float32)
-        angle = -np.float32(raw.wheel_deg) * RAD_PER_DEG
+        angle = convert.bearing(np.float32(raw.wheel_deg)) * RAD_PER_DEG
         wheels = np.array([raw.speed_mps, angle], np.float32)
         imu, gnss, odometry = self._errors(np.tile(ideal, (n, 1)), place, wheels, tick)
         now = np.array([tick * TICK_S])

@@ -100,7 +100,7 @@ def _channels(angle_rad: float, count: Any) -> Parts:
 
 def radar(returns: RadarReturns) -> Parts:
     """Velocity, azimuth (to the right), altitude, depth of each return."""
-    columns = (returns.speed_mps, convert.steer(1.0) * returns.azimuth_rad, returns.altitude_rad, returns.depth_m)
+    columns = (returns.speed_mps, convert.bearing(returns.azimuth_rad), returns.altitude_rad, returns.depth_m)
     return (np.stack(columns, axis=-1).astype(np.float32),)
 
 
