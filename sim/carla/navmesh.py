@@ -13,6 +13,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from sim.carla import convert
 from sim.carla.detour import CORNERS, tile_set
 from sim.carla.grounds import CM, GAP_CM, STOREY_M, Area, Pieces, Surfaces, footed, heights, pieces_of, surfaces_of
 from stack.frames import F64
@@ -35,7 +36,7 @@ def navmesh(road_map: RoadMap, graph: LaneGraph) -> bytes:
     corner, height_m = np.full((len(polygons), CORNERS), -1, np.int32), np.zeros((len(polygons), CORNERS))
     for row, polygon in enumerate(polygons):
         corner[row, : len(polygon)], height_m[row, : len(polygon)] = vertex[polygon], z_m[polygon]
-    return tile_set(vertices_m[:, [0, 2, 1]] * (1.0, 1.0, -1.0), corner, height_m, area)
+    return tile_set(convert.locations(vertices_m)[:, [0, 2, 1]], corner, height_m, area)
 
 
 def mesh(road_map: RoadMap, graph: LaneGraph) -> tuple[list[list[int]], F64, F64, I32]:
