@@ -76,9 +76,7 @@ def emit(result: dict[str, Any], target: str | None) -> None:
 def drive(
     map_: Annotated[str | None, typer.Option("--map", help="Map name (see `ringroad maps list`) or FILE.xodr.")] = None,
     scenario: Annotated[str | None, typer.Option("--scenario", help="Named scenario; default: town.")] = None,
-    world: Annotated[
-        str | None, typer.Option("--world", help="Where it drives: embedded, or on a CARLA server.")
-    ] = None,
+    world: Annotated[str | None, typer.Option("--world", help="embedded, or carla: on a CARLA server.")] = None,
     host: Annotated[str | None, typer.Option("--host", help="The CARLA server's address; default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="And its port; default 2000.")] = None,
     rehearsed: Annotated[
@@ -155,7 +153,7 @@ def serve(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say who comes, leaves and asks for what is not there.")
     ] = False,
-    device: DeviceOption = Device.AUTO,
+    device: Annotated[Device, typer.Option("--device", help="cpu, which auto means here.")] = Device.AUTO,
 ) -> None:
     """Be a CARLA 0.9.16 server: the stock `carla` client, and programs written for it, drive in our world.
 
