@@ -7,6 +7,8 @@ import reprlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from sim.carla import convert
 from sim.carla.server.methods import METHODS, answers
 from sim.carla.server.methods.actors import alive
@@ -205,7 +207,44 @@ def run(game: Any, caller: Any, command: Any) -> list[Any]:
 
 @answers("apply_batch", "plain")
 def apply_batch(game: Any, caller: Any, commands: list[Any], do_tick: bool = False) -> list[Any]:
-    out = [run(game, caller, command) for command in commands]
+    out, places = [], Places(game)
+    for command in commands:
+        done = places.take(command)
+        if not done:
+            places.put()
+            done = run(game, caller, command)
+        out.append(done)
+    places.put()
     if do_tick:
         game.tick()
     return out
+
+
+class Places:
+    """ApplyTransforms that follow one another, carried out together: one by one they cost ten times as much."""
+
+    def __init__(self, game: Any) -> None:
+        self._game = game
+        self._rows: list[int] = []
+        self._poses: list[tuple[float, ...]] = []
+
+    def take(self, command: Any) -> list[Any] | None:
+        """The reply to a command that moves a body, which then waits for `put`; None for any other, and for a wrong one."""
+        try:
+            ((index, (id_, transform)),) = command
+            actor = self._game.episode.actors.alive[id_] if index == 6 else None
+            if actor is None or actor.row < 0 or actor.row in self._rows:
+                return None
+            p = pose(transform)
+        except (Failed, TypeError, ValueError, KeyError):
+            return None
+        self._rows.append(actor.row)
+        self._poses.append((p.x_m, p.y_m, p.z_m - actor.lift_m, p.yaw_rad, p.pitch_rad, p.roll_rad))
+        return [[1, id_]]
+
+    def put(self) -> None:
+        """Move all that wait."""
+        if self._rows:
+            values = np.array(self._poses)
+            self._game.world.place_many(self._rows, values[:, :3], *values[:, 3:].T)
+            self._rows, self._poses = [], []
