@@ -1,8 +1,14 @@
-"""What the world snapshot says of actors that are carried, and of lights."""
+"""What the world snapshot says of actors that are carried, and of lights; and when that of a new episode goes out."""
+
+import socket
+import struct
+from typing import Any
 
 import carla
+import msgpack
 import pytest
 
+from tests.carla_server import Served
 from tests.carla_steps import car_at, spawned, ticked
 
 MOUNT = carla.Transform(carla.Location(x=1.5, y=-0.4, z=2.0), carla.Rotation(pitch=-15.0, yaw=40.0))
@@ -65,3 +71,36 @@ def test_a_light_that_is_set_shows_in_the_same_tick_to_who_stands_before_it(worl
         car.get_traffic_light().set_state(state)
         ticked(world, 1)
         assert car.get_traffic_light().get_state() == car.get_traffic_light_state() == state
+
+
+def test_a_loaded_episode_is_told_of_by_its_first_tick_alone(served: Served, world: carla.World) -> None:
+    """A client that is told of it over its old subscription while it takes up the new one crashes: it ends its
+    TrafficManager in two threads at once."""
+    stream = socket.create_connection(("127.0.0.1", served.stream_port), timeout=10.0)
+    calls = socket.create_connection(("127.0.0.1", served.port), timeout=60.0)
+    with stream, calls:
+        stream.sendall((1).to_bytes(4, "little"))
+        before = episode_of(stream)
+        assert asked(calls, "load_new_episode", "town_b", False, 0xFFFF) == [[False]]
+        stream.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            stream.recv(1)
+        stream.settimeout(10.0)
+        asked(calls, "tick_cue")
+        assert episode_of(stream) == before + 1
+
+
+def asked(sock: socket.socket, method: str, *arguments: Any) -> Any:
+    """The answer to a call that is sent by hand."""
+    sock.sendall(msgpack.packb([0, 1, method, [[False], *arguments]]))
+    unpacker = msgpack.Unpacker()
+    while True:
+        unpacker.feed(sock.recv(1 << 16))
+        for _, _, _, result in unpacker:
+            return result
+
+
+def episode_of(stream: socket.socket) -> int:
+    """The episode's number in the next snapshot of a stream."""
+    (length,) = struct.unpack("<I", stream.recv(4, socket.MSG_WAITALL))
+    return int(struct.unpack_from("<Q", stream.recv(length, socket.MSG_WAITALL), 48)[0])

@@ -106,6 +106,7 @@ for load in range(LOADS):
     gone = [camera.sensor for camera in cameras] + cars + [actor for pair in people for actor in reversed(pair)]
     client.apply_batch([carla.command.DestroyActor(actor.id) for actor in gone])
     world.tick()
+    manager.shut_down()  # one that lives through a load can now and then read an episode that is gone
     server_mb.append(resident_mb(SERVER))
     client_mb.append(resident_mb("self"))
     if ticks - said >= SAY_EVERY or load == LOADS - 1:
