@@ -13,7 +13,7 @@ from tests.carla_raw import SYNCHRONOUS, Raw
 from tests.carla_server import ROOT, Served, memory_bytes
 
 pytestmark = [pytest.mark.carla, pytest.mark.slow]
-MOST_GROWN_BYTES = 20e6
+MOST_GROWN_BYTES = 84e6  # one message's buffer may stay with the process
 
 
 def test_a_message_that_is_too_long_ends_its_connection_alone(served: Served) -> None:

@@ -179,13 +179,10 @@ class CarlaWorld:
 
     def _spawn_roles(self) -> list[Any]:
         """Everybody of the cast, in the wings and without physics; None for one whom the server refuses."""
-        command, batch = self._carla.command, []
-        for k, role in enumerate(self._cast.roles):
-            batch.append(command.SpawnActor(self._blueprint(role), self._transform(wings(self._pose(k), k))))
-        replies = self._client.apply_batch_sync(batch, False)
-        ids = [reply.actor_id if not reply.error else 0 for reply in replies]
-        here = {actor.id: actor for actor in self._world.get_actors([i for i in ids if i])}
-        actors = [here.get(i) for i in ids]
+        actors = [
+            self._world.try_spawn_actor(self._blueprint(role), self._transform(wings(self._pose(k), k)))
+            for k, role in enumerate(self._cast.roles)
+        ]
         for actor in actors:
             if actor is not None:
                 actor.set_simulate_physics(False)
@@ -246,7 +243,7 @@ class CarlaWorld:
             self._manager = None
         if self._spawned:
             destroy = [self._carla.command.DestroyActor(actor.id) for actor in reversed(self._spawned)]
-            self._client.apply_batch_sync(destroy, False)
+            self._client.apply_batch(destroy)  # the one that waits keeps Python's lock, for which callbacks may wait
         self._spawned, self._actors = [], []
 
     # ------------------------------------------------ a tick
