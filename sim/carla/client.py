@@ -232,7 +232,8 @@ class CarlaWorld:
         """Stop and destroy all that was spawned."""
         for actor in self._actors if self._manager is not None else ():
             if actor is not None and actor.type_id.startswith("vehicle."):
-                actor.set_autopilot(False, self._manager_port)
+                with contextlib.suppress(RuntimeError):  # a TrafficManager destroys cars that stand for too long
+                    actor.set_autopilot(False, self._manager_port)
         sensors = [actor for actor in self._spawned if actor.type_id.startswith("sensor.")]
         for sensor in sensors:
             sensor.stop()
