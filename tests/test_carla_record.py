@@ -21,11 +21,17 @@ def drive_into_another(world: carla.World) -> tuple[carla.Actor, carla.Actor]:
     return car, other
 
 
+def stop(client: carla.Client) -> None:
+    """End the recording. The client does not wait for it, and `world` has a connection of its own."""
+    client.stop_recorder()
+    client.get_server_version()
+
+
 def test_what_is_recorded_can_be_told(served: Served, world: carla.World) -> None:
     client = served.client()
     assert client.start_recorder("told.rec").endswith("told.rec")
     car, other = drive_into_another(world)
-    client.stop_recorder()
+    stop(client)
     world.tick()
     text = client.show_recorder_file_info("told.rec", False)
     assert "Map: town_a" in text and "Frames: 100" in text
@@ -44,7 +50,7 @@ def test_a_replay_goes_the_same_way(served: Served, world: carla.World) -> None:
     client = served.client()
     client.start_recorder("again.rec")
     car, _ = drive_into_another(world)
-    client.stop_recorder()
+    stop(client)
     end, kind = car.get_transform(), car.type_id
     world = synchronous(client.load_world("town_a"))
     client.set_replayer_time_factor(1.0)
@@ -64,7 +70,7 @@ def test_a_replay_can_begin_later_and_go_faster(served: Served, world: carla.Wor
     ticked(world, 10)
     car.enable_constant_velocity(carla.Vector3D(5.0, 0.0, 0.0))
     ticked(world, 90)
-    client.stop_recorder()
+    stop(client)
     start = car.get_location()
     world = synchronous(client.load_world("town_a"))
     client.set_replayer_time_factor(2.0)
@@ -98,7 +104,7 @@ def test_a_replay_can_leave_the_hero_and_the_spectator_alone(served: Served, wor
     for car in (hero, other):
         car.enable_constant_velocity(carla.Vector3D(6.0, 0.0, 0.0))
     ticked(world, 60)
-    client.stop_recorder()
+    stop(client)
     number = hero.id
     went = hero.get_location().distance(point.location)
     assert went > 10.0
