@@ -277,6 +277,26 @@ class Referee:
         return [(reason, "", True, self.progress)] if reason is not None else []
 
 
+class Refereed:
+    """The part of a `World` that its referee answers; `reset` and `step` of the world set both."""
+
+    referee: Referee
+    _events: tuple[Event, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        return self.referee.done
+
+    @property
+    def progress(self) -> float:
+        """Share of the route completed."""
+        return self.referee.progress
+
+    def events(self) -> tuple[Event, ...]:
+        """Of the newest tick."""
+        return self._events
+
+
 def hits_of_ego(columns: dict[str, F64], row: int = 0) -> tuple[Hit, ...]:
     """The ego's contact of this tick from the state's `hit_*` columns of its world; actor ids are rows."""
     other = int(columns["hit_other"][row])

@@ -24,13 +24,13 @@ from sim.instruments.places import pose
 from sim.instruments.radar import Radar, RadarSpec
 from sim.instruments.surroundings import Surroundings
 from sim.open_world import OpenWorld
-from sim.referee import Hit, Referee
+from sim.referee import Hit, Referee, Refereed
 from sim.rehearsal import Rehearsal
 from sim.sensors import scenery_mesh
 from sim.weather import Weather
 from stack.frames import F64, Pose
 from stack.loop import TICK_S, Scenario
-from stack.messages import F32, Actors, Command, Ego, Event, SensorFrame, Truth
+from stack.messages import F32, Actors, Command, Ego, SensorFrame, Truth
 from stack.opendrive import RoadMap
 from stack.rates import StageTimes
 from stack.vehicle import load_vehicle
@@ -65,7 +65,7 @@ def hits_of(contacts: list[tuple[int, float]], ego: Ego, mass_kg: float) -> list
     return [Hit(other, push / mass_kg, ego.pose.x_m, ego.pose.y_m) for other, push in contacts]
 
 
-class ScriptedWorld:
+class ScriptedWorld(Refereed):
     """A `World`. Actor ids are rows of the open world; the ego is row 0."""
 
     def __init__(self, road_map: RoadMap, device: str = "cpu", times: StageTimes | None = None) -> None:
@@ -97,7 +97,7 @@ class ScriptedWorld:
         world.drive(0, 0.0, 1.0, 0.0)
         self._mount(scenario, sky)
         self.referee = Referee(scenario, self.params)
-        self._events: tuple[Event, ...] = ()
+        self._events = ()
         world.tick(TICK_S)
         return self._sense()
 
@@ -123,18 +123,6 @@ class ScriptedWorld:
         """Compile and load every kernel; leaves no trace in the drive."""
         self.reset(scenario)
         self.times.seconds.clear()
-
-    @property
-    def done(self) -> bool:
-        return self.referee.done
-
-    @property
-    def progress(self) -> float:
-        """Share of the route completed."""
-        return self.referee.progress
-
-    def events(self) -> tuple[Event, ...]:
-        return self._events
 
     def truth(self) -> Truth:
         """Of the newest frame's instant; without pictures."""

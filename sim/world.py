@@ -18,7 +18,7 @@ from sim.actor_meshes import library
 from sim.batch import Batch
 from sim.camera import Cameras
 from sim.geometry import HELD_OUT_LOOK, Geometry
-from sim.referee import Referee, hits_of_ego
+from sim.referee import Referee, Refereed, hits_of_ego
 from sim.scenery import build
 from sim.sensors import Sensors
 from sim.spawn import SHARES, spawn
@@ -26,7 +26,7 @@ from sim.state import Driver
 from sim.weather import varied, weather
 from stack.frames import Pose
 from stack.loop import Scenario
-from stack.messages import Actors, Command, Ego, Event, SensorFrame, Truth, TruthImages
+from stack.messages import Actors, Command, Ego, SensorFrame, Truth, TruthImages
 from stack.opendrive import RoadMap
 from stack.rates import StageTimes
 from stack.vehicle import load_vehicle
@@ -38,7 +38,7 @@ TRAFFIC = ("hatchback", "suv", "van", "truck", "bus", "motorcycle", "bicycle")
 EMERGENCY = ("ambulance", "firetruck", "police")
 
 
-class EmbeddedWorld:
+class EmbeddedWorld(Refereed):
     """A `World`. Built for one map; `reset` takes any scenario on it. Actor ids are rows of the state; the ego is row 0."""
 
     def __init__(
@@ -59,7 +59,7 @@ class EmbeddedWorld:
         """Everybody at the start; the first frame."""
         self._prepare(scenario, Driver.POLICY)
         self.referee = Referee(scenario, self.params[0])
-        self._events: tuple[Event, ...] = ()
+        self._events = ()
         return self._sense(np.zeros(3))
 
     def step(self, command: Command) -> SensorFrame:
@@ -83,18 +83,6 @@ class EmbeddedWorld:
         self.batch.step()
         self._sense(np.zeros(3))
         self.times.seconds.clear()
-
-    @property
-    def done(self) -> bool:
-        return self.referee.done
-
-    @property
-    def progress(self) -> float:
-        """Share of the route completed."""
-        return self.referee.progress
-
-    def events(self) -> tuple[Event, ...]:
-        return self._events
 
     def truth(self) -> Truth:
         """Of the newest frame's instant."""

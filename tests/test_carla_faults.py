@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from tests.carla_garbage import noise, wrong_call
@@ -300,3 +301,39 @@ def test_who_never_reads_loses_whole_frames_and_holds_up_nobody(own: Served) -> 
     raw.close()
     reader.close()
     lazy.close()
+
+
+@pytest.mark.parametrize(("asks", "woken"), [(1, True), (0, False), (5, False)])
+def test_a_traffic_manager_that_missed_a_frame_is_woken(own: Served, asks: int, woken: bool) -> None:
+    """Its thread asks for the settings once before it waits for a frame, and then sends its cars' commands. One that
+    does so no more has missed the frame; one that never did, or asks all the time, is not synchronous."""
+    raw = Raw(own.port)
+    with socket.create_server(("127.0.0.1", 0)) as manager:
+        port = manager.getsockname()[1]
+        raw.value("set_episode_settings", SYNCHRONOUS)
+        assert raw.value(
+            "add_traffic_manager_running", ["10.1.2.3", port]
+        )  # whatever it says: it is where its client is
+        for _ in range(30):
+            for _ in range(asks):
+                raw.value("get_episode_settings")
+            raw.value("tick_cue")
+            raw.value("get_weather_parameters")
+        raw.value("get_episode_settings")
+        raw.value("tick_cue")
+        manager.settimeout(1.5)
+        if not woken:
+            with pytest.raises(TimeoutError):
+                manager.accept()
+        else:
+            caller, _ = manager.accept()
+            with caller:
+                caller.settimeout(2.0)
+                unpacker = msgpack.Unpacker()
+                while data := caller.recv(4096):
+                    unpacker.feed(data)
+            assert [message[2:] for message in unpacker] == [["set_synchronous_mode", [on]] for on in (False, True)]
+            with pytest.raises(TimeoutError):
+                manager.accept()  # once for a frame
+    assert raw.value("tick_cue") > 0
+    raw.close()

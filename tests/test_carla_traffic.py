@@ -13,9 +13,9 @@ from tests.carla_server import ROOT, Served
 pytestmark = [pytest.mark.carla, pytest.mark.slow]
 
 
-def ran(served: Served, program: str, tm_port: int) -> dict[str, Any]:
+def ran(served: Served, program: str, tm_port: int, *arguments: str) -> dict[str, Any]:
     """What a program of tests/programs prints as JSON on its last line."""
-    command = [sys.executable, "-m", f"tests.programs.{program}", str(served.port), str(tm_port)]
+    command = [sys.executable, "-m", f"tests.programs.{program}", str(served.port), str(tm_port), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -31,6 +31,13 @@ def test_traffic_keeps_to_its_lanes_stops_at_red_and_repeats(served: Served) -> 
     assert first["moved"] >= 0.8 * first["cars"]
     assert first["touched"] == 0
     assert first["ran_red"] == 0
+
+
+def test_traffic_takes_turns_at_stop_signs(served: Served) -> None:
+    """Need 8. Twelve junctions with one stop sign each: without taking turns eleven cars stand for good by now."""
+    found = ran(served, "traffic", 8118, "suburb", "50", "2")
+    assert found["moved"] >= 48
+    assert found["stuck"] == 0 and found["touched"] == 0
 
 
 def test_ai_walkers_walk_on_our_navigation_mesh(served: Served) -> None:

@@ -21,13 +21,13 @@ from sim.carla import convert
 from sim.carla.mounts import orders
 from sim.carla.reader import Raw, Reader
 from sim.carla.sky import numbers_of
-from sim.referee import Referee
+from sim.referee import Referee, Refereed
 from sim.rehearsal import Rehearsal, Role
 from sim.scripted import EGO, frame_hash, hits_of, start_pose, wings
 from stack.frames import Pose
 from stack.labels import LightState
 from stack.loop import TICK_S, Scenario, WorldLost
-from stack.messages import Actors, Command, Ego, Event, SensorFrame, Truth
+from stack.messages import Actors, Command, Ego, SensorFrame, Truth
 from stack.opendrive import RoadMap
 from stack.rates import StageTimes
 from stack.vehicle import load_vehicle
@@ -45,7 +45,7 @@ WEATHER_NAMES = (
 )  # fmt: skip
 
 
-class CarlaWorld:
+class CarlaWorld(Refereed):
     """A `World` on a server. Actor ids count as in the rehearsal: the ego 0, then the roles."""
 
     def __init__(
@@ -91,18 +91,6 @@ class CarlaWorld:
         self.reset(scenario)
         self.times.seconds.clear()
 
-    @property
-    def done(self) -> bool:
-        return self.referee.done
-
-    @property
-    def progress(self) -> float:
-        """Share of the route completed."""
-        return self.referee.progress
-
-    def events(self) -> tuple[Event, ...]:
-        return self._events
-
     def truth(self) -> Truth:
         """Of the newest frame's instant; without pictures."""
         return self._truth
@@ -140,6 +128,9 @@ class CarlaWorld:
         self._cast = Rehearsal(scenario)
         self._ego = self._spawn_ego(start_pose(scenario))
         self._actors = self._spawn_roles()
+        self._ids = [actor.id if actor is not None else 0 for actor in self._actors]
+        self._there = np.array(self._ids, np.int64) > 0
+        self._lifts = np.array([(0.0, 0.0, role.lift_m) for role in self._cast.roles]).reshape(-1, 3)
         self._rows = {self._ego.id: 0} | {a.id: k + 1 for k, a in enumerate(self._actors) if a is not None}
         self._put(np.ones(len(self._actors), bool))
         self._placed = np.ones(len(self._actors), bool)
@@ -155,7 +146,7 @@ class CarlaWorld:
         self._listen(scenario)
         self._reader = Reader(scenario.rig, scenario.seed, self.road_map.georeference, self.device)
         self.referee = Referee(scenario, self.params)
-        self._events: tuple[Event, ...] = ()
+        self._events = ()
         return self._sense(self._world.tick(self._timeout_s))
 
     def _spawn_ego(self, at: Pose) -> Any:
@@ -249,9 +240,9 @@ class CarlaWorld:
 
     # ------------------------------------------------ a tick
 
-    def _transform(self, pose: Pose, lift_m: float = 0.0) -> Any:
+    def _transform(self, pose: Pose) -> Any:
         (x, y, z), (pitch, yaw, roll) = convert.transform(pose)
-        return self._carla.Transform(self._carla.Location(x, y, z + lift_m), self._carla.Rotation(pitch, yaw, roll))
+        return self._carla.Transform(self._carla.Location(x, y, z), self._carla.Rotation(pitch, yaw, roll))
 
     def _pose(self, k: int) -> Pose:
         """As CARLA has it: of the actor's origin."""
@@ -262,11 +253,15 @@ class CarlaWorld:
         )
 
     def _put(self, moved: Any) -> None:
-        move = self._carla.command.ApplyTransform
+        """Move the roles that stand elsewhere now, in one message."""
+        carla = self._carla
+        move, at, to, turned = carla.command.ApplyTransform, carla.Transform, carla.Location, carla.Rotation
+        p, rows = self._cast.places, np.flatnonzero(moved & self._there)
+        places = convert.locations(p.xyz_m[rows]) + self._lifts[rows]
+        turns = np.stack(convert.angles_deg(p.yaw_rad[rows], p.pitch_rad[rows], p.roll_rad[rows]), axis=-1)
         batch = [
-            move(actor.id, self._transform(self._pose(k)))
-            for k, actor in enumerate(self._actors)
-            if actor is not None and moved[k]
+            move(self._ids[k], at(to(*place), turned(*turn)))
+            for k, place, turn in zip(rows.tolist(), places.tolist(), turns.tolist(), strict=True)
         ]
         if batch:
             self._client.apply_batch(batch)
@@ -346,31 +341,28 @@ class CarlaWorld:
         return Truth(self.tick, own, self._read_actors(snapshot), self._cast.lights, ())
 
     def _read_actors(self, snapshot: Any) -> Actors:
-        ids, kinds, places, yaws, speeds, turns, sizes = [], [], [], [], [], [], []
-        for k, (actor, role) in enumerate(zip(self._actors, self._cast.roles, strict=True)):
-            found = snapshot.find(actor.id) if actor is not None else None
+        rows, read = [], []
+        for k, id_ in enumerate(self._ids):
+            found = snapshot.find(id_) if id_ else None
             if found is None:
                 continue
-            pose = self._ground_pose(found.get_transform(), role.lift_m)
-            v, w = found.get_velocity(), found.get_angular_velocity()
-            ids.append(k + 1)
-            kinds.append(int(role.kind))
-            places.append((pose.x_m, pose.y_m, pose.z_m))
-            yaws.append(pose.yaw_rad)
-            speeds.append(convert.location((v.x, v.y, v.z))[:2])
-            turns.append(convert.rate_rad((w.x, w.y, w.z))[2])
-            sizes.append(role.size_m)
-        n = len(ids)
+            transform, v, w = found.get_transform(), found.get_velocity(), found.get_angular_velocity()
+            at, turn = transform.location, transform.rotation
+            rows.append(k)
+            read.append((at.x, at.y, at.z, v.x, v.y, v.z, w.x, w.y, w.z, turn.yaw))
+        n, roles = len(rows), [self._cast.roles[k] for k in rows]
+        of = np.array(read, float).reshape(n, 10)
         return Actors(
-            np.array(ids, np.int32), np.array(kinds, np.uint8), np.array(places, float).reshape(n, 3),
-            np.array(yaws, float), np.array(speeds, float).reshape(n, 2), np.array(turns, float),
-            np.array(sizes, float).reshape(n, 3), np.ones(n), np.zeros((n, 4, 4)),
+            np.array(rows, np.int32) + 1, np.array([role.kind for role in roles], np.uint8),
+            convert.locations(of[:, :3]) - self._lifts[rows], convert.bearing(np.radians(of[:, 9])),
+            convert.locations(of[:, 3:6])[:, :2], convert.rates_rad(of[:, 6:9])[:, 2],
+            np.array([role.size_m for role in roles], float).reshape(n, 3), np.ones(n), np.zeros((n, 4, 4)),
         )  # fmt: skip
 
     @staticmethod
-    def _ground_pose(transform: Any, lift_m: float = 0.0) -> Pose:
+    def _ground_pose(transform: Any) -> Pose:
         place, turn = transform.location, transform.rotation
-        return convert.pose([[place.x, place.y, place.z - lift_m], [turn.pitch, turn.yaw, turn.roll]])
+        return convert.pose([[place.x, place.y, place.z], [turn.pitch, turn.yaw, turn.roll]])
 
     def _contacts(self, frame: int) -> list[tuple[int, float]]:
         """Whom the ego touched in a frame, and how hard: rows of the rehearsal, -2 for what stands."""

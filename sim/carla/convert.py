@@ -52,6 +52,11 @@ def rate_rad(w_degps: Sequence[float]) -> Vector:
     return rate([math.radians(v) for v in w_degps])
 
 
+def rates_rad(w_degps: NDArray[Any]) -> NDArray[Any]:
+    """The inverse of `rates_deg`."""
+    return np.radians(w_degps) * MIRROR_RATE
+
+
 def rotation(yaw_rad: float, pitch_rad: float, roll_rad: float) -> Vector:
     """[pitch, yaw, roll] degrees."""
     return [math.degrees(pitch_rad), -math.degrees(yaw_rad), math.degrees(roll_rad)]

@@ -1,19 +1,27 @@
-"""A minute of TrafficManager: who left the lane, who touched whom, who ran a red light; and a hash of all places."""
+"""TrafficManager: who left the lane, who touched whom, who ran a red light, who stood for long; and a hash of all places.
+
+python -m tests.programs.traffic PORT TM_PORT [MAP CARS MINUTES]
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from collections import Counter
 from typing import Any
 
 import carla
 
 from tests.programs.common import connected, loaded, traffic
 
+NAME, COUNT, MINUTES = sys.argv[3:6] if len(sys.argv) > 3 else ("town_a", "30", "1")
+LONG_TICKS = 1300  # 65 s: a round of our lights takes 60
+
 client = connected()
-world = loaded(client)
+world = loaded(client, NAME)
 town = world.get_map()
-_, cars = traffic(client, world, 30, 7)
+_, cars = traffic(client, world, int(COUNT), 7)
 digest = hashlib.sha256()
 touched: set[tuple[int, int]] = set()
 sensors = []
@@ -28,9 +36,17 @@ offsets: list[float] = []
 farthest = dict.fromkeys(start, 0.0)
 before: dict[int, tuple[bool, Any, Any]] = {}  # at a light, its state, and that half a second earlier
 ran_red: set[int] = set()
-for tick in range(1200):
+standing: Counter[int] = Counter()
+stuck: set[int] = set()
+for tick in range(int(float(MINUTES) * 1200)):
     world.tick()
+    snapshot = world.get_snapshot()
     for car in cars:
+        if not snapshot.has_actor(car.id):  # the TrafficManager destroys who stands for 90 s
+            continue
+        standing[car.id] = standing[car.id] + 1 if car.get_velocity().length() < 0.1 else 0
+        if standing[car.id] > LONG_TICKS:
+            stuck.add(car.id)
         place = car.get_transform()
         digest.update(repr((place.location.x, place.location.y, place.rotation.yaw)).encode())
         farthest[car.id] = max(farthest[car.id], place.location.distance(start[car.id]))
@@ -52,7 +68,7 @@ print(
         {
             "cars": len(cars), "hash": digest.hexdigest(), "touched": len(touched),
             "median_off_m": offsets[len(offsets) // 2], "p99_off_m": offsets[int(len(offsets) * 0.99)],
-            "moved": sum(far > 30.0 for far in farthest.values()), "ran_red": len(ran_red),
+            "moved": sum(far > 30.0 for far in farthest.values()), "ran_red": len(ran_red), "stuck": len(stuck),
         }
     )
 )  # fmt: skip
@@ -60,5 +76,5 @@ for sensor in sensors:
     sensor.stop()
 for _ in range(3):
     world.tick()
-client.apply_batch([carla.command.DestroyActor(actor.id) for actor in [*sensors, *cars]])
+client.apply_batch([carla.command.DestroyActor(actor.id) for actor in [*sensors, *cars] if actor.is_alive])
 world.tick()

@@ -11,6 +11,7 @@ from typing import Any
 from sim.carla.server import memory, physics
 from sim.carla.server.actors import DEAD_KEPT, Actor
 from sim.carla.server.episode import Episode
+from sim.carla.server.managers import Managers
 from sim.carla.server.recorder import Recorder
 from sim.carla.server.replayer import Replayer
 from sim.carla.server.sensors import Sensors
@@ -34,7 +35,7 @@ class Game:
         self.settings = Settings()
         self.weather: list[float] = list(CLEAR)
         self.imui_gravity = 9.81
-        self.managers: dict[int, tuple[str, Any]] = {}  # TrafficManager port: address, connection
+        self.managers = Managers()
         self.ackermann: dict[int, list[float]] = {}
         self.tombstones: dict[int, Actor] = {}  # of earlier episodes
         self.waiting: deque[tuple[Any, int]] = deque()  # ticks asked for: caller, request
@@ -122,7 +123,7 @@ class Game:
 
     def left(self, caller: Any, tidy: bool) -> None:
         """A client is gone: its TrafficManagers with it, and its ticks; with `tidy` also its actors."""
-        self.managers = {port: value for port, value in self.managers.items() if value[1] is not caller}
+        self.managers.left(caller)
         self.waiting = deque(item for item in self.waiting if item[0] is not caller)
         if tidy:
             for id_ in sorted(caller.actors & self.episode.actors.alive.keys()):
@@ -138,6 +139,7 @@ class Game:
         if self.waiting and not self.streams.awaited():
             caller, number = self.waiting.popleft()
             fault = self.try_tick()
+            self.managers.ticked()
             if caller.sock.fileno() >= 0:
                 caller.reply(number, failed(fault, void=False) if fault else ok(self.episode.frame))
 

@@ -69,12 +69,15 @@ class Server:
         game = self.game
         due = [] if game.settings.synchronous else [self._next_tick]
         due += [poll[0] for poll in self._polls[:1]]
+        look = game.managers.next_look_s()
+        due += [look] if look is not None else []
         timeout = max(min(due) - time.monotonic(), 0.0) if due else None
         if game.waiting:
             timeout = 0.01 if self.streams.awaited() else 0.0
         for key, events in self._selector.select(timeout):
             key.data(events)
         game.answer_tick()
+        game.managers.wake()
         self._answer_polls()
         if not game.settings.synchronous:
             now = time.monotonic()
@@ -92,6 +95,7 @@ class Server:
                 caller.reply(number, call(self.game, caller, POLL_CALL, []))
 
     def _handle(self, caller: Any, method: str, arguments: list[Any], number: int) -> Any:
+        self.game.managers.heard(caller, method == POLL_CALL)
         if method == POLL_CALL and not self.game.settings.synchronous:
             self._polls.append((time.monotonic() + POLL_S, caller, number))
             return LATER

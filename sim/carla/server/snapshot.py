@@ -29,6 +29,7 @@ class Writer:
         self._episode = episode
         self._looked = -LIMIT_EVERY  # tick in which lanes were looked for
         self._found: dict[int, tuple[int, float]] = {}  # row: lane and place on it, of vehicles that are on none
+        self._at_sign_s = np.zeros(len(episode.world.store.column["lane"]))  # how long each body has been at its sign
         self._times_stale = True
 
     def times_changed(self) -> None:
@@ -81,7 +82,7 @@ class Writer:
         records["velocity"][groups.rider_at] = records["velocity"][groups.carrier_at]
 
     def _write_vehicles(self, groups: Groups, m: Motion, lamps: Any, tick: int) -> None:
-        """Gears, speed limits, and the lights that vehicles stand before. `lamps`: (L,) their states."""
+        """Gears, speed limits, and the lights and signs that vehicles stand before. `lamps`: (L,) their states."""
         records, town, world = self._episode.actors.records, self._episode.town, self._episode.world
         graph, at, rows, column = town.graph, groups.vehicle_at, groups.vehicle_row, world.store.column
         lane, s_m, vx = column["lane"][rows].astype(np.int64), column["lane_s_m"][rows], column["vx_mps"][rows]
@@ -93,16 +94,21 @@ class Writer:
         records["speed_limit"][at] = np.round(limit, 2)
         automatic = np.where(records["reverse"][at] != 0, -1, 1 + np.searchsorted(GEAR_FROM_MPS, vx))
         records["gear"][at] = np.where(records["manual"][at] != 0, records["gear"][at], automatic)
+        front = graph.lane_length_m[lane] - s_m - column["centre_m"][rows] - 0.5 * column["length_m"][rows]
+        self._at_sign_s[rows] = np.where(
+            town.give_way.at_sign(lane, front), self._at_sign_s[rows] + self._episode.delta_s, 0.0
+        )
+        waiting = town.give_way.waiting(lane, front, self._at_sign_s[rows])
+        records["light_state"][at] = np.where(waiting, Light.RED, Light.GREEN)
         if not len(lamps):
             return
         signal_ahead, lamp_ahead = town.lights_ahead
         lamp, v = lamp_ahead[lane], np.maximum(vx, 0.0)
-        front = graph.lane_length_m[lane] - s_m - column["centre_m"][rows] - 0.5 * column["length_m"][rows]
         zone = LIGHT_NEAR_M + 0.1 * v + v * v / (2.0 * LIGHT_BRAKE_MPS2)
         near = on & (signal_ahead[lane] >= 0) & (front < np.minimum(zone, LIGHT_FAR_M)) & (front > -PAST_M)
         records["has_light"][at] = near
         records["light_id"][at] = np.where(near, groups.actor_of_lamp[lamp], 0)
-        records["light_state"][at] = np.where(near, lamps[lamp], Light.GREEN)
+        records["light_state"][at] = np.where(near, lamps[lamp], records["light_state"][at])
 
     def _look_for_lanes(self, rows: Any, lane: Any, s_m: Any, lost: Any, m: Motion, tick: int) -> None:
         """Write the lanes of vehicles that are put where they are or have left the road; looked for now and then."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from sim.carla import convert
 from sim.carla.server import memory
+from sim.carla.server.giveway import GiveWay
 from sim.carla.server.lights import Lights
 from sim.carla.server.objects import Thing, street_lamps, things
 from sim.carla.server.wire import Failed
@@ -53,6 +54,7 @@ class Town:
         self.world = OpenWorld(self.road_map, self.graph, device)
         self.lights = Lights(self.road_map, self.graph)
         self.signs = signs(self.road_map, self.graph)
+        self.give_way = GiveWay(self.graph)
         self.hidden: set[int] = set()
 
     @cached_property

@@ -137,7 +137,7 @@ def get_traffic_manager_running(game: Any, caller: Any, port: int) -> list[Any]:
     number_ = whole(port, "port", U16)
     if number_ not in game.managers:
         return ["", 0]
-    return [game.managers[number_][0], number_]
+    return [game.managers.address(number_), number_]
 
 
 @answers("add_traffic_manager_running")
@@ -145,10 +145,10 @@ def add_traffic_manager_running(game: Any, caller: Any, info: list[Any]) -> bool
     address, port = text(info[0], "address"), whole(info[1], "port", U16, 1)
     if port in game.managers:
         return False
-    game.managers[port] = address, caller
+    game.managers.add(port, address, caller)
     return True
 
 
 @answers("destroy_traffic_manager", "quiet")
 def destroy_traffic_manager(game: Any, caller: Any, port: int) -> None:
-    game.managers.pop(int(port), None)
+    game.managers.remove(int(port))
