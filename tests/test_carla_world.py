@@ -21,6 +21,7 @@ def test_version_is_the_clients(served: Served) -> None:
     assert client.get_server_version() == client.get_client_version() == "0.9.16"
 
 
+@pytest.mark.slow
 def test_maps_are_named_and_loaded_by_their_bare_name(served: Served) -> None:
     client = served.client()
     names = {name.rsplit("/", 1)[-1] for name in client.get_available_maps()}

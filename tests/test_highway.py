@@ -289,6 +289,7 @@ def over(corners: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return point, corners[face, :, 2].min(axis=1)
 
 
+@pytest.mark.slow
 def test_nothing_hangs_or_stands_in_the_way_of_a_lorry() -> None:
     """4.7 m are free over every lane of the motorway and of the roads over it (RAA 2008, 4.1)."""
     lanes = np.stack([GRAPH.x_m, GRAPH.y_m, GRAPH.z_m], axis=1).astype(np.float64)
@@ -347,6 +348,7 @@ def test_guard_rails_line_both_carriageways_on_both_sides() -> None:
     assert rail[:, 3].sum() > 4 * 6000.0  # four lines round the ring, and the ramps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_contact_boxes_leave_all_lanes_free_on_the_bridges_too(seed: int) -> None:
     """Of what is at the height of a lorry: 4 m, from a kerb up; what stands over or under a bridge is not."""

@@ -66,6 +66,7 @@ def hits_along(lane: int, shift_m: float) -> np.ndarray:
     return np.array(hits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("below", [False, True])
 def test_a_car_over_or_under_a_bridge_meets_the_rails_of_its_own_road_only(below: bool) -> None:
     """Nothing in the lanes; a rail or parapet all along for a car whose right side is off the road."""
@@ -86,6 +87,7 @@ def test_a_car_over_or_under_a_bridge_meets_the_rails_of_its_own_road_only(below
     assert edges >= 2
 
 
+@pytest.mark.slow
 def test_posts_and_plants_stand_beside_all_lanes() -> None:
     """No corner of what is solid is within 1.2 m of the middle of a lane and between a kerb's height and 4.5 m over it."""
     solid = (Semantic.STATIC, Semantic.POLE, Semantic.GUARD_RAIL, Semantic.VEGETATION, Semantic.FENCE, Semantic.WALL,
