@@ -292,10 +292,12 @@ def test_a_second_thread_waits_for_the_ticks_of_the_first(served: Served, world:
 
 
 def test_hundreds_of_actors_are_all_in_the_snapshot(served: Served, world: carla.World) -> None:
+    client = served.client()
+    world = client.get_world()  # over the connection that waits for the frame after a batch
     blueprint = world.get_blueprint_library().find("static.prop.constructioncone")
     places = [carla.Location(x=3.0 * (k % 20), y=3.0 * (k // 20), z=-100.0) for k in range(400)]
     batch = [carla.command.SpawnActor(blueprint, carla.Transform(place)) for place in places]
-    ids = [reply.actor_id for reply in served.client().apply_batch_sync(batch, True)]
+    ids = [reply.actor_id for reply in client.apply_batch_sync(batch, True)]
     snapshot = world.get_snapshot()
     for id_, place in zip(ids, places, strict=True):
         assert snapshot.find(id_).get_transform().location.distance(place) < 1e-3
