@@ -122,6 +122,7 @@ class Visit:
         self.cars = [car for car in self.cars if car.is_alive]
         for car in self.cars:
             car.set_autopilot(False, TM_PORT)
+        self.manager.set_synchronous_mode(False)  # or its end can miss the thread
         self.world.tick()
         self.manager.shut_down()
         for car in self.cars:

@@ -221,10 +221,14 @@ class CarlaWorld(Refereed):
 
     def _clear(self) -> None:
         """Stop and destroy all that was spawned."""
-        for actor in self._actors if self._manager is not None else ():
-            if actor is not None and actor.type_id.startswith("vehicle."):
-                with contextlib.suppress(RuntimeError):  # a TrafficManager destroys cars that stand for too long
-                    actor.set_autopilot(False, self._manager_port)
+        if self._manager is not None:
+            for actor in self._actors:
+                if actor is not None and actor.type_id.startswith("vehicle."):
+                    with contextlib.suppress(RuntimeError):  # a TrafficManager destroys cars that stand for too long
+                        actor.set_autopilot(False, self._manager_port)
+            self._manager.set_synchronous_mode(
+                False
+            )  # its end, right after a tick, can miss the thread and never return
         sensors = [actor for actor in self._spawned if actor.type_id.startswith("sensor.")]
         for sensor in sensors:
             sensor.stop()

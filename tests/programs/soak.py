@@ -102,6 +102,7 @@ for load in range(LOADS):
         driver.stop()
     for car in cars:
         car.set_autopilot(False, TM_PORT)
+    manager.set_synchronous_mode(False)  # or its end can miss the thread
     world.tick()
     gone = [camera.sensor for camera in cameras] + cars + [actor for pair in people for actor in reversed(pair)]
     client.apply_batch([carla.command.DestroyActor(actor.id) for actor in gone])

@@ -19,7 +19,8 @@ import msgpack
 
 log = logging.getLogger(__name__)
 MISSED_S = 0.5  # of silence after a frame
-STEADY = 20  # ticks in step, before silence means that a frame was missed
+LOOK_EVERY = 20  # frames
+ASKS = (0.75, 3.0)  # for the settings, for each frame: once before its thread waits; and what its program asks
 
 
 @dataclass
@@ -30,13 +31,22 @@ class Manager:
     peer: str
     caller: Any
     spoke: bool = False  # the connection, since the last frame: more than to ask for the settings
-    ahead: int = 0  # asked for the settings, once before it waits for a frame; less the frames
-    steady: int = 0  # frames for which that kept step: an asynchronous one asks all the time, an idle one never
+    asked: int = 0  # for the settings, since the last frame
+    frames: int = 0  # since the last look
+    asks: int = 0
+    in_step: bool = False  # an asynchronous one asks all the time, one that nobody wakes never
 
     @property
     def missed(self) -> bool:
-        """Whether, if all stays silent, it has missed the last frame."""
-        return self.steady >= STEADY and not self.spoke
+        """Whether, if all stays as it is, it has missed the last frame."""
+        return self.in_step and not self.spoke and self.asked <= ASKS[1]
+
+    def ticked(self) -> None:
+        self.frames, self.asks = self.frames + 1, self.asks + self.asked
+        if self.frames == LOOK_EVERY:
+            self.in_step = ASKS[0] <= self.asks / self.frames <= ASKS[1]
+            self.frames = self.asks = 0
+        self.spoke, self.asked = False, 0
 
 
 class Managers:
@@ -67,15 +77,13 @@ class Managers:
         for manager in self._running.values():
             if manager.caller is caller:
                 manager.spoke |= not asks_settings
-                manager.ahead += asks_settings
+                manager.asked += asks_settings
 
     def ticked(self) -> None:
         """A frame has gone out."""
         self._ticked_s = time.monotonic()
-        for m in self._running.values():
-            in_step = abs(m.ahead) <= 1
-            m.steady, m.ahead = (m.steady + 1, m.ahead - 1) if in_step else (0, 0)
-            m.spoke = False
+        for manager in self._running.values():
+            manager.ticked()
 
     def next_look_s(self) -> float | None:
         """When to call `wake` next, monotonic clock; None: not before something happens."""
@@ -88,7 +96,7 @@ class Managers:
             return
         for port, m in self._running.items():
             if m.missed:
-                m.steady = 0
+                m.spoke = True  # once for a frame
                 log.warning("the TrafficManager on port %d has missed a frame: woken", port)
                 threading.Thread(target=_wake, args=(m.peer, port), daemon=True).start()
 
