@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 from scripts.build import DriveSettings, build_stack, device_of, settings_from
+from scripts.interrupt import between_ticks
 from scripts.worlds import prepare
 from stack.loop import TICK_S, Stack, WorldLost, drive
 from stack.rates import StageTimes
@@ -56,9 +57,11 @@ def run(settings: DriveSettings, quiet: bool = False) -> dict[str, Any]:
         closing.enter_context(_naming(record))
         recorder = closing.enter_context(Recorder(record, drive_meta(scenario, road_map, settings))) if record else None
         score = DriveScore(scenario.graph, scenario.route)
+        check_interrupt = closing.enter_context(between_ticks())
         started = time.perf_counter()
         for step in drive(world, timed(stack, times), scenario):
             score.add(step)
+            check_interrupt()
             if recorder:
                 with times.section("record"):
                     recorder.write(step, world.state_hash())

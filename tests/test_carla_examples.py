@@ -201,7 +201,7 @@ def test_the_automatic_car_arrives_and_stops_at_red(served: Served, town: carla.
         place = snapshot.find(hero.id)
         inside = roads.get_waypoint(place.get_transform().location).is_junction
         ran_red += inside and not was_in and was_red
-        red = hero.get_traffic_light_state() == carla.TrafficLightState.Red
+        red = hero.is_at_traffic_light() and hero.get_traffic_light_state() == carla.TrafficLightState.Red
         stood += red and not inside and place.get_velocity().length() < 0.05
         was_in, was_red = inside, red
     text, said = process.communicate()
