@@ -49,8 +49,7 @@ class GiveWay:
     def waiting(self, lane: NDArray[np.int64], front_m: NDArray[np.floating], in_box_s: NDArray[np.floating]) -> Bools:
         """(V,) who must wait. `lane`: (V,), -1 for none; `front_m`: from the front to the lane's end; `in_box_s`: how
         long each has been at its sign, as `at_sign` counts it."""
-        at = self._place[lane]
-        here = (at >= 0) & (front_m < BOX_M)
+        at, here = self._place[lane], self.at_sign(lane, front_m)
         if not here.any():
             return here
         busy = np.zeros(self._watched.shape[1], bool)

@@ -48,7 +48,8 @@ class Replayer:
         self._at, self._follow, self._sensors = -1, follow, sensors
         try:
             self._run_to(begin)
-        except Exception as error:
+        except Exception as error:  # a file that has been tampered with
+            log.warning("replay: cannot begin (%s)", error, exc_info=True)
             self.stop()
             raise Failed(f"File {name} is no recording of this server ({error})") from None
         return f"Replaying File: {game.recorder.path(name).name}\nMap: {map_}\nTotal time recorded: {total:g} seconds\n" \
